@@ -1,0 +1,1 @@
+"""Write what is on show to files. Never imports Qt."""

@@ -1,0 +1,1 @@
+"""Normalise, correlate, fit and project queries and keys: pure functions on arrays."""

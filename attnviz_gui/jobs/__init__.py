@@ -1,0 +1,1 @@
+"""The one bridge between computing and Qt's event loop."""

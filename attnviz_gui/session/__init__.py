@@ -1,0 +1,1 @@
+"""What is on show, as plain observable state. Never imports Qt."""

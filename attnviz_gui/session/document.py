@@ -1,0 +1,301 @@
+"""The one observable state that all views draw and write to. Never imports Qt; knows no view.
+
+What can be derived is not stored: the picture follows from capture, text, layer, head and the
+special-token switch; the frame follows from the picture and the sliders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from psygnal import Signal
+
+from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode, shift_vector
+from attnviz_gui.session.picture import Picture, make_picture
+from attnviz_gui.session.watch import WatchedPair, watch_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from attnviz_gui.capture.record import Capture
+    from attnviz_gui.geometry.live import Frame
+
+ColorScale = Literal["linear", "logarithmic"]
+Lines = Literal["each query", "top entries", "none"]
+PlaneMode = Literal["before", "after", "both"]
+
+
+@dataclass(frozen=True)
+class Focus:
+    """The chosen query, the chosen key, or both; indices of visible tokens."""
+
+    query: int | None = None
+    key: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.query is not None or self.key is not None
+
+
+NOTHING = Focus()
+
+
+@dataclass(frozen=True)
+class Sliders:
+    """Where the sliders stand: shift mode, its t in raw units, and the scale c.
+
+    `t` means: ``constant`` adds t to every coordinate, ``centroid`` adds t (mean query - mean
+    key), ``locked`` ignores it (a follows c).
+    """
+
+    mode: ShiftMode = "constant"
+    t: float = 0.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the views draw; none of it changes a number of the model."""
+
+    show_special: bool = True
+    color_scale: ColorScale = "linear"
+    lines: Lines = "each query"
+    n_lines: int = 20
+    plane: PlaneMode = "both"
+    animate: bool = True
+
+
+class Document:
+    """Capture, head, sliders, focus, watched pairs, options: one of each."""
+
+    picture_changed = Signal()  # another capture, text, layer or head, or special tokens switched
+    frame_changed = Signal()  # a or c moved; views that draw both listen to picture_changed too
+    settled = Signal()  # a drag ended: the frame is the resting one
+    focus_changed = Signal()  # hovered or pinned pair
+    watched_changed = Signal()
+    options_changed = Signal()
+
+    def __init__(self) -> None:
+        self._capture: Capture | None = None
+        self._text = self._layer = self._head = 0
+        self._sliders = Sliders()
+        self._dragging = False
+        self._hovered = NOTHING
+        self._pinned = NOTHING
+        self._watched: tuple[WatchedPair, ...] = ()
+        self._options = Options()
+        self._picture: Picture | None = None
+        self._frame: Frame | None = None
+        self._last_frame: Frame | None = None
+
+    # -- what is on show ---------------------------------------------------------------------
+
+    @property
+    def capture(self) -> Capture | None:
+        """The capture on show, None before the first run."""
+        return self._capture
+
+    @property
+    def text(self) -> int:
+        """Index of the text on show."""
+        return self._text
+
+    @property
+    def layer(self) -> int:
+        """Index of the layer on show."""
+        return self._layer
+
+    @property
+    def head(self) -> int:
+        """Index of the head on show."""
+        return self._head
+
+    @property
+    def picture(self) -> Picture | None:
+        """The head on show, None before the first run."""
+        return self._picture
+
+    def open(self, capture: Capture) -> None:
+        """Show a new capture; layer and head stay where the new model has them, else the last."""
+        self._capture = capture
+        self._text = 0
+        self._show(self._layer, self._head)
+
+    def show_head(
+        self, layer: int | None = None, head: int | None = None, text: int | None = None
+    ) -> None:
+        """Show another layer, head or text; numbers beyond the last mean the last."""
+        if self._capture is None:
+            return
+        before = (self._text, self._layer, self._head)
+        if text is not None:
+            self._text = min(max(text, 0), len(self._capture.texts) - 1)
+        layer = self._layer if layer is None else layer
+        head = self._head if head is None else head
+        if (self._text, layer, head) != before:
+            self._show(layer, head)
+
+    def _show(self, layer: int, head: int) -> None:
+        capture = self._capture
+        assert capture is not None
+        self._layer = min(max(layer, 0), len(capture.layers) - 1)
+        self._head = min(max(head, 0), capture.layers[self._layer].n_heads - 1)
+        old = self._picture
+        picture = make_picture(
+            capture, self._text, self._layer, self._head, show_special=self._options.show_special
+        )
+        same_tokens = (
+            old is not None
+            and old.capture is capture
+            and old.text == picture.text
+            and old.query_tokens == picture.query_tokens
+        )
+        if not same_tokens:
+            self._hovered = self._pinned = NOTHING
+        self._picture = picture
+        self._forget_frame()
+        self.picture_changed.emit()
+
+    # -- the sliders -------------------------------------------------------------------------
+
+    @property
+    def sliders(self) -> Sliders:
+        """Where the sliders stand."""
+        return self._sliders
+
+    @property
+    def dragging(self) -> bool:
+        """True between `begin_drag` and `end_drag`."""
+        return self._dragging
+
+    @property
+    def frame(self) -> Frame | None:
+        """The picture under the sliders' a and c, None before the first run.
+
+        At rest the plane is turned to lie as near as it can to the plane before; during a drag,
+        to the frame before it, so that nothing jumps.
+        """
+        if self._frame is None and self._picture is not None:
+            live = self._picture.live
+            s = self._sliders
+            near = self._picture.before
+            if self._dragging and self._last_frame is not None:
+                near = self._last_frame
+            shift = shift_vector(s.mode, s.t, s.scale, live.query_mean, live.key_mean)
+            self._frame = self._last_frame = live.frame(shift, s.scale, near=near.projection)
+        return self._frame
+
+    def move(
+        self, *, mode: ShiftMode | None = None, t: float | None = None, scale: float | None = None
+    ) -> None:
+        """Move the sliders; `scale` is kept within its range."""
+        changes: dict[str, Any] = {}
+        if mode is not None:
+            changes["mode"] = mode
+        if t is not None:
+            changes["t"] = float(t)
+        if scale is not None:
+            changes["scale"] = min(max(float(scale), SCALE_RANGE[0]), SCALE_RANGE[1])
+        sliders = replace(self._sliders, **changes)
+        if sliders != self._sliders:
+            self._sliders = sliders
+            self._frame = None
+            self.frame_changed.emit()
+
+    def begin_drag(self) -> None:
+        """A slider is held: frames follow each other without a jump."""
+        self._dragging = True
+
+    def end_drag(self) -> None:
+        """The slider is let go: the frame takes its resting orientation."""
+        if self._dragging:
+            self._dragging = False
+            self._frame = None
+            self.settled.emit()
+
+    def reset(self) -> None:
+        """Return to a = 0, c = 1 (in mode locked, a follows c)."""
+        mode = "constant" if self._sliders.mode == "locked" else self._sliders.mode
+        self.move(mode=mode, t=0.0, scale=1.0)
+
+    def _forget_frame(self) -> None:
+        self._frame = self._last_frame = None
+
+    # -- focus and watched pairs -------------------------------------------------------------
+
+    @property
+    def focus(self) -> Focus:
+        """What is lit up: the hovered pair, else the pinned one."""
+        return self._hovered or self._pinned
+
+    @property
+    def pinned(self) -> Focus:
+        """What a click has pinned."""
+        return self._pinned
+
+    def hover(self, query: int | None = None, key: int | None = None) -> None:
+        """Light up a query, a key or a pair for as long as the mouse is there; none to end."""
+        self._set_focus(Focus(query, key), self._pinned)
+
+    def pin(self, query: int | None = None, key: int | None = None) -> None:
+        """Keep a query, a key or a pair lit; pinning the same again lets go."""
+        new = Focus(query, key)
+        self._set_focus(NOTHING, NOTHING if new == self._pinned else new)
+
+    def clear_focus(self) -> None:
+        """Let go of everything that is lit."""
+        self._set_focus(NOTHING, NOTHING)
+
+    def _set_focus(self, hovered: Focus, pinned: Focus) -> None:
+        if (hovered, pinned) != (self._hovered, self._pinned):
+            self._hovered, self._pinned = hovered, pinned
+            self.focus_changed.emit()
+
+    @property
+    def watched(self) -> tuple[WatchedPair, ...]:
+        """The watched pairs, in the order they were added."""
+        return self._watched
+
+    @property
+    def watched_here(self) -> list[tuple[int, int]]:
+        """The watched pairs that occur in the picture, as (query, key) indices."""
+        if self._picture is None:
+            return []
+        tokens = self._picture.query_tokens, self._picture.key_tokens
+        found = [pair.find(*tokens) for pair in self._watched]
+        return [pair for pair in found if pair is not None]
+
+    def watch(self, pairs: Iterable[WatchedPair]) -> None:
+        """Replace the watched pairs."""
+        new = tuple(dict.fromkeys(pairs))
+        if new != self._watched:
+            self._watched = new
+            self.watched_changed.emit()
+
+    def toggle_watch(self, query: int, key: int) -> None:
+        """Watch the pair at these indices, or stop watching it."""
+        if self._picture is None:
+            return
+        pair = watch_at(self._picture.query_tokens, self._picture.key_tokens, query, key)
+        if pair in self._watched:
+            self.watch(p for p in self._watched if p != pair)
+        else:
+            self.watch((*self._watched, pair))
+
+    # -- options -----------------------------------------------------------------------------
+
+    @property
+    def options(self) -> Options:
+        """How the views draw."""
+        return self._options
+
+    def set_options(self, **changes: Any) -> None:
+        """Change some of the options by name."""
+        options = replace(self._options, **changes)
+        if options == self._options:
+            return
+        special = options.show_special != self._options.show_special
+        self._options = options
+        self.options_changed.emit()
+        if special and self._capture is not None:
+            self._show(self._layer, self._head)

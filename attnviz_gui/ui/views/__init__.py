@@ -1,0 +1,1 @@
+"""The views: each draws the document in its own way; none knows another."""

@@ -1,0 +1,157 @@
+"""What every view of the document has in common: when to draw, the empty state, the theme.
+
+A view is a function of the document and a theme; any number of them can stand beside each other
+(one in the window, one drawn for paper). It reads the document and writes to it, and knows no
+other view.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import QFrame
+
+from attnviz_gui.ui.theme import LARGE, font
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QKeyEvent, QPaintEvent
+    from PySide6.QtWidgets import QWidget
+
+    from attnviz_gui.session.document import Document
+    from attnviz_gui.ui.theme import Theme
+
+pg.setConfigOptions(imageAxisOrder="row-major", antialias=True, exitCleanup=False)
+
+
+class View(pg.GraphicsLayoutWidget):
+    """A panel's picture, drawn with pyqtgraph.
+
+    A subclass lays out its items in ``__init__``, then calls `start`; it overrides the `draw_`
+    methods that concern it, and `title` and `numbers`.
+    """
+
+    titled = Signal()  # title() or numbers() may say something new
+    name = "view"  # objectName, and the name of the exported file
+    empty = "Type a text and press Run."
+
+    def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent)
+        self.document = document
+        self.theme = theme
+        self.setObjectName(self.name)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.ci.layout.setContentsMargins(6, 6, 6, 6)
+
+    def start(self) -> None:
+        """Draw for the first time, and follow the document from now on."""
+        d = self.document
+        d.picture_changed.connect(self._picture_changed)
+        d.frame_changed.connect(self._frame_changed)
+        d.settled.connect(self._frame_changed)
+        d.focus_changed.connect(self._focus_changed)
+        d.watched_changed.connect(self._watched_changed)
+        d.options_changed.connect(self._options_changed)
+        self.retheme(self.theme)
+        self._picture_changed()
+
+    def stop(self) -> None:
+        """Follow the document no longer; the last picture stays."""
+        d = self.document
+        for signal, slot in (
+            (d.picture_changed, self._picture_changed),
+            (d.frame_changed, self._frame_changed),
+            (d.settled, self._frame_changed),
+            (d.focus_changed, self._focus_changed),
+            (d.watched_changed, self._watched_changed),
+            (d.options_changed, self._options_changed),
+        ):
+            signal.disconnect(slot, missing_ok=True)
+
+    # -- for subclasses ----------------------------------------------------------------------
+
+    def title(self) -> str:
+        """What is shown, in words."""
+        return ""
+
+    def numbers(self) -> str:
+        """The numbers that matter, for the right end of the title."""
+        return ""
+
+    def draw_picture(self) -> None:
+        """Draw another head, text or set of visible tokens; the document has a picture."""
+
+    def draw_frame(self) -> None:
+        """Draw another position of the sliders; called while they move."""
+
+    def draw_focus(self) -> None:
+        """Light up the document's focus."""
+
+    def draw_watched(self) -> None:
+        """Mark the watched pairs."""
+
+    def draw_options(self) -> None:
+        """Follow the document's options."""
+
+    def draw_theme(self) -> None:
+        """Take the theme's colours."""
+
+    # -- following the document --------------------------------------------------------------
+
+    def retheme(self, theme: Theme) -> None:
+        """Take another theme."""
+        self.theme = theme
+        self.setBackground(theme.color("ground"))
+        self.draw_theme()
+        self.viewport().update()
+
+    def _picture_changed(self) -> None:
+        self.ci.setVisible(self.document.picture is not None)
+        if self.document.picture is not None:
+            self.draw_picture()
+        self.titled.emit()
+        self.viewport().update()
+
+    def _frame_changed(self) -> None:
+        if self.document.picture is not None:
+            self.draw_frame()
+            self.titled.emit()
+
+    def _focus_changed(self) -> None:
+        if self.document.picture is not None:
+            self.draw_focus()
+
+    def _watched_changed(self) -> None:
+        if self.document.picture is not None:
+            self.draw_watched()
+
+    def _options_changed(self) -> None:
+        if self.document.picture is not None:
+            self.draw_options()
+            self.titled.emit()
+
+    # -- Qt ----------------------------------------------------------------------------------
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the scene, or the sentence of the empty state."""
+        super().paintEvent(event)
+        if self.document.picture is None:
+            painter = QPainter(self.viewport())
+            painter.setFont(font(LARGE))
+            painter.setPen(self.theme.color("muted"))
+            area = self.viewport().rect().adjusted(24, 24, -24, -24)
+            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+            painter.drawText(area, flags, self.empty)
+            painter.end()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Leave the keys to the window: arrows choose heads there, they do not scroll here."""
+        event.ignore()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """The mouse is gone: nothing is hovered."""
+        self.document.hover()
+        super().leaveEvent(event)

@@ -1,0 +1,50 @@
+"""What every test has: no network, a home of its own, an offscreen Qt, the real bundled model."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from attnviz_gui.capture.models import LoadedModel
+    from attnviz_gui.capture.record import Capture
+
+CAPYBARA = "The brown capybara is sleeping now."
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the test's own, so that no setting or log of the user's is touched."""
+    folder = tmp_path_factory.mktemp("home")
+    for name, value in {
+        "HOME": folder,
+        "XDG_CONFIG_HOME": folder / "config",
+        "XDG_CACHE_HOME": folder / "cache",
+        "XDG_STATE_HOME": folder / "state",
+        "XDG_DATA_HOME": folder / "data",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundled() -> LoadedModel:
+    """The bundled BERT, loaded once."""
+    from attnviz_gui.capture.models import load_model
+
+    return load_model("bundled", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def capybara(bundled: LoadedModel) -> Capture:
+    """The text that the window opens with, run through the bundled BERT."""
+    import attnviz_gui
+
+    return attnviz_gui.capture(bundled, CAPYBARA)
