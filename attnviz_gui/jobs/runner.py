@@ -1,0 +1,120 @@
+"""Run one request at a time on a worker thread, and bring its result to the GUI thread.
+
+The only place where threads and Qt meet. A newer request replaces the one before: that one is
+cancelled, and should it still end, its number is no longer the newest and its result is dropped
+on the GUI thread. The worker holds nothing of Qt but this object's bound signals.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol
+
+from PySide6.QtCore import QObject, Qt, Signal
+
+from attnviz_gui.errors import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from attnviz_gui.capture.progress import Progress
+
+
+class Request(Protocol):
+    """A frozen record of all that a piece of work needs; calling it changes nothing else."""
+
+    def __call__(self, progress: Progress, cancel: threading.Event, /) -> Any: ...
+
+
+class Runner(QObject):
+    """A pool of one worker thread, with the newest request's progress and result as signals."""
+
+    started = Signal()
+    progressed = Signal(int, int)  # steps done, steps in all; 0 in all: not known yet
+    finished = Signal(object)  # what the request returned
+    failed = Signal(object)  # the exception that ended it
+    stopped = Signal()  # finished, failed or cancelled: nothing is running for the user now
+
+    _progress = Signal(int, int, int)
+    _ended = Signal(int, object, object)
+
+    def __init__(self, name: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._number = 0
+        self._running = False
+        self._closed = False
+        self._cancel = threading.Event()
+        queued = Qt.ConnectionType.QueuedConnection
+        self._progress.connect(self._on_progress, queued)
+        self._ended.connect(self._on_ended, queued)
+
+    @property
+    def running(self) -> bool:
+        """True while the newest request has neither ended nor been cancelled."""
+        return self._running
+
+    def submit(self, request: Request) -> None:
+        """Start a request; one that is under way is cancelled and its result never shown."""
+        if self._closed:
+            return
+        self._cancel.set()
+        self._cancel = threading.Event()
+        self._number += 1
+        self._running = True
+        self.started.emit()
+        self._pool.submit(
+            _run, request, self._number, self._cancel, self._progress.emit, self._ended.emit
+        )
+
+    def cancel(self) -> None:
+        """Cancel what runs; the last complete picture stays."""
+        self._cancel.set()
+        self._number += 1
+        if self._running:
+            self._running = False
+            self.stopped.emit()
+
+    def close(self) -> None:
+        """Cancel, and wait until the worker thread has ended."""
+        self._closed = True
+        self.cancel()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _on_progress(self, number: int, done: int, total: int) -> None:
+        if number == self._number:
+            self.progressed.emit(done, total)
+
+    def _on_ended(self, number: int, result: object, fault: BaseException | None) -> None:
+        if number != self._number:
+            return
+        self._running = False
+        if isinstance(fault, Cancelled):
+            pass
+        elif fault is not None:
+            self.failed.emit(fault)
+        else:
+            self.finished.emit(result)
+        if not self._running:  # a slot may have submitted the next request
+            self.stopped.emit()
+
+
+def _run(
+    request: Request,
+    number: int,
+    cancel: threading.Event,
+    progress: Callable[[int, int, int], object],
+    ended: Callable[[int, object, object], object],
+) -> None:
+    """Run the request in the worker; every way it can end is reported, none is swallowed."""
+    result: object = None
+    fault: BaseException | None = None
+    try:
+        if not cancel.is_set():
+            result = request(lambda done, total: progress(number, done, total), cancel)
+    except BaseException as error:  # noqa: BLE001 - reported to the user by whoever listens
+        fault = error
+    if cancel.is_set():
+        result, fault = None, Cancelled("cancelled")
+    ended(number, result, fault)
