@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.leaks import (  # noqa: F401 - hooks of pytest
+    pytest_fixture_setup,
+    pytest_runtest_makereport,
+    pytest_runtest_setup,
+    pytest_runtest_teardown,
+)
+
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
