@@ -32,7 +32,10 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 def correlate(
-    query: npt.ArrayLike, key: npt.ArrayLike, objective: str = "cosine", mask: npt.ArrayLike | None = None
+    query: npt.ArrayLike,
+    key: npt.ArrayLike,
+    objective: str = "cosine",
+    mask: npt.ArrayLike | None = None,
 ) -> float:
     """Return the objective's value for vectors as they are given."""
     q = np.asarray(query, dtype=np.float64)

@@ -47,7 +47,13 @@ class LiveHead:
         """Return one position of the sliders; `shift` is the vector a, (d,)."""
         q, k = scale * self.query, (self.key + shift) / scale
         return Frame(
-            self, shift, scale, q, k, project(q, k, near=near), -correlate(q, k, "cosine", self.mask)
+            self,
+            shift,
+            scale,
+            q,
+            k,
+            project(q, k, near=near),
+            -correlate(q, k, "cosine", self.mask),
         )
 
 
@@ -79,7 +85,12 @@ class Frame:
     @cached_property
     def distances(self) -> Float64:
         """Cosine distances, (T_q, T_k), 0 to 2."""
-        return 1 - self.dots / np.linalg.norm(self.query, axis=1)[:, None] / np.linalg.norm(self.key, axis=1)[None]
+        return (
+            1
+            - self.dots
+            / np.linalg.norm(self.query, axis=1)[:, None]
+            / np.linalg.norm(self.key, axis=1)[None]
+        )
 
     @cached_property
     def attention_difference(self) -> float:

@@ -1,15 +1,21 @@
 """Shift and scale: q' = c q, k' = (k + a) / c, which leave the attention unchanged.
 
-Source: Yeh et al., AttentionViz (2023), section 5.1.1. The proof in one line:
-q'.k' = q.k + q.a, and the softmax ignores what is constant along a row.
+The proof in one line: q'.k' = q.k + q.a, and the softmax over the keys ignores what is constant
+along a row. Only keys may be shifted, and c must be positive: a negative c mirrors the picture.
+
+Source: Yeh et al., AttentionViz (2023), section 5.1.1.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from attnviz_gui.errors import InputError
+from attnviz_gui.geometry.arrays import as_float64, as_vectors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,29 +29,187 @@ SCALE_RANGE = (0.1, 10.0)
 
 @dataclass(frozen=True, eq=False)
 class Normalization:
-    """A pair (shift a, scale c)."""
+    """A pair (shift a, scale c).
+
+    Two are equal when shift and scale are: a number equals a number, an array an array. A number
+    is never equal to an array of it, since a number fits every head dimension.
+
+    Parameters
+    ----------
+    shift : float, "centroid" or (head_dim,) array
+        The vector a that is added to every key: a number stands for that number in every
+        coordinate, ``"centroid"`` for mean query - mean key. Arrays are copied.
+    scale : float
+        The positive number c that queries are multiplied by and keys divided by.
+
+    Raises
+    ------
+    InputError
+        When the shift is an unknown word, not finite or not a vector, or the scale is not a
+        finite number above 0.
+    """
 
     shift: float | str | Float64 = 0.0
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shift", _checked_shift(self.shift))
+        object.__setattr__(self, "scale", checked_scale(self.scale))
+
     def vector(self, query: npt.ArrayLike, key: npt.ArrayLike) -> Float64:
-        """Return the shift as a vector a, (head_dim,)."""
-        key = np.asarray(key, dtype=np.float64)
+        """Return the shift as the vector a, (head_dim,), for queries (T_q, d) and keys (T_k, d).
+
+        Raises
+        ------
+        InputError
+            When the shift is an array of another length than head_dim, or ``"centroid"`` with no
+            query or no key to take a mean of.
+        """
+        q, k = as_vectors(query, key)
         if isinstance(self.shift, str):
-            return np.asarray(query, dtype=np.float64).mean(axis=0) - key.mean(axis=0)
-        return np.zeros(key.shape[-1]) + np.asarray(self.shift, dtype=np.float64)
+            if not len(q) or not len(k):
+                raise InputError("The shift “centroid” needs at least one query and one key.")
+            centroid: Float64 = q.mean(axis=0) - k.mean(axis=0)
+            return centroid
+        if isinstance(self.shift, np.ndarray):
+            if len(self.shift) != k.shape[1]:
+                raise InputError(
+                    f"The shift has {len(self.shift)} coordinates, "
+                    f"but queries and keys have {k.shape[1]}."
+                )
+            return self.shift
+        return np.full(k.shape[1], self.shift)
 
     def apply(self, query: npt.ArrayLike, key: npt.ArrayLike) -> tuple[Float64, Float64]:
-        """Return q' (T_q, d) and k' (T_k, d) in float64."""
-        q = np.asarray(query, dtype=np.float64)
-        k = np.asarray(key, dtype=np.float64)
+        """Return q' = c q, (T_q, d), and k' = (k + a) / c, (T_k, d), in float64.
+
+        Raises
+        ------
+        InputError
+            When the shapes do not fit each other or the shift.
+        """
+        q, k = as_vectors(query, key)
         return self.scale * q, (k + self.vector(q, k)) / self.scale
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Normalization):
+            return NotImplemented
+        return self._identity == other._identity
 
-def shift_vector(mode: ShiftMode, t: float, scale: float, query_mean: Float64, key_mean: Float64) -> Float64:
-    """Return the vector a of a slider position `t` in raw units."""
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[object, float]:
+        if isinstance(self.shift, np.ndarray):
+            return (tuple(self.shift.tolist()), self.scale)
+        return (self.shift, self.scale)
+
+
+def shift_vector(
+    mode: ShiftMode, t: float, scale: float, query_mean: Float64, key_mean: Float64
+) -> Float64:
+    """Return the vector a, (d,), of a slider position.
+
+    Parameters
+    ----------
+    mode
+        ``constant``: a = t in every coordinate. ``centroid``: a = t (mean query - mean key).
+        ``locked``: a = c² mean query - mean key, which keeps the centroids of q' and k' together
+        at every c; `t` is ignored.
+    t
+        Position in raw units.
+    scale
+        The scale c; matters to ``locked`` alone.
+    query_mean, key_mean : (d,)
+
+    Raises
+    ------
+    InputError
+        When there is no such mode.
+    """
+    base, direction = shift_line(mode, query_mean, key_mean)
+    return base + line_position(mode, t, scale) * direction
+
+
+def shift_line(mode: ShiftMode, query_mean: Float64, key_mean: Float64) -> tuple[Float64, Float64]:
+    """Return the line a = base + s direction that a mode moves along: base (d,), direction (d,).
+
+    The position s is t in the modes ``constant`` and ``centroid`` and c² in ``locked``.
+
+    Raises
+    ------
+    InputError
+        When there is no such mode.
+    """
     if mode == "constant":
-        return np.full(key_mean.shape, float(t))
+        return np.zeros(key_mean.shape), np.ones(key_mean.shape)
     if mode == "centroid":
-        return t * (query_mean - key_mean)
-    return scale**2 * query_mean - key_mean
+        return np.zeros(key_mean.shape), query_mean - key_mean
+    if mode == "locked":
+        return -key_mean, query_mean
+    raise InputError(f"There is no shift mode “{mode}”; there are {', '.join(SHIFT_MODES)}.")
+
+
+def line_position(mode: ShiftMode, t: float, scale: float) -> float:
+    """Return the position s on the line of `shift_line`."""
+    return scale**2 if mode == "locked" else t
+
+
+def shift_range(mode: ShiftMode, key: npt.ArrayLike) -> tuple[float, float]:
+    """Return the lowest and highest t of a slider, in raw units.
+
+    ``constant``: -r to r with r the mean absolute coordinate of the keys (T_k, d); 1 where that
+    is 0, so that the slider is never without length. ``centroid``: 0 to 1, where 1 brings the
+    centroids together. ``locked``: the range of c.
+
+    Raises
+    ------
+    InputError
+        When there is no such mode, or the keys are not finite.
+    """
+    if mode == "centroid":
+        return 0.0, 1.0
+    if mode == "locked":
+        return SCALE_RANGE
+    if mode != "constant":
+        raise InputError(f"There is no shift mode “{mode}”; there are {', '.join(SHIFT_MODES)}.")
+    keys = as_float64(key, "The keys")
+    reach = float(np.abs(keys).mean()) if keys.size else 0.0
+    if not math.isfinite(reach):
+        raise InputError("The keys hold NaN or infinity, so the shift has no range.")
+    reach = reach or 1.0
+    return -reach, reach
+
+
+def checked_scale(scale: float) -> float:
+    """Return the scale c as a float.
+
+    Raises
+    ------
+    InputError
+        When it is not a finite number above 0.
+    """
+    array = as_float64(scale, "The scale")
+    if array.ndim or not np.isfinite(array) or array <= 0:
+        raise InputError(f"The scale must be one finite number above 0, not {scale!r}.")
+    return float(array)
+
+
+def _checked_shift(shift: float | str | Float64) -> float | str | Float64:
+    if isinstance(shift, str):
+        if shift != "centroid":
+            raise InputError(
+                f"The shift must be a number, “centroid” or a vector of head_dim, not “{shift}”."
+            )
+        return shift
+    array = as_float64(shift, "The shift")
+    if array.ndim > 1:
+        raise InputError(f"The shift must be one vector (head_dim,), not {array.shape}.")
+    if not np.isfinite(array).all():
+        raise InputError("The shift must be finite: it holds NaN or infinity.")
+    if array.ndim == 0:
+        return float(array)
+    array = array.copy()
+    array.setflags(write=False)
+    return array

@@ -23,7 +23,9 @@ class Projection:
     axes: Float64
 
 
-def project(query: npt.ArrayLike, key: npt.ArrayLike, *, near: Projection | None = None) -> Projection:
+def project(
+    query: npt.ArrayLike, key: npt.ArrayLike, *, near: Projection | None = None
+) -> Projection:
     """PCA of the joint set; `near`: rotate within the plane to the nearest earlier frame."""
     q = np.asarray(query, dtype=np.float64)
     k = np.asarray(key, dtype=np.float64)
