@@ -26,5 +26,5 @@ class TextTooLongError(InputError):
         self.limit = limit
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error: the user asked for it
+class Cancelled(Exception):
     """The request was cancelled before it was complete."""

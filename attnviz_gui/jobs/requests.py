@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
 
     from attnviz_gui.capture.models import LoadedModel
     from attnviz_gui.capture.progress import Progress
@@ -35,13 +34,13 @@ class RunRequest:
     text
         As the user typed it.
     source
-        ``"bundled"`` or a model folder.
+        ``"bundled"``, a model folder, or a model that is loaded already.
     long
         What to do with a text that the model cannot read whole: see `record_text`.
     """
 
     text: str
-    source: str = "bundled"
+    source: Any = "bundled"
     long: Long = "first"
 
     def __call__(self, progress: Progress, cancel: threading.Event) -> Capture:
@@ -61,27 +60,19 @@ class FitRequest:
     objective: str
     mode: ShiftMode
 
-    def __call__(self, progress: Progress, cancel: threading.Event) -> Fit:
+    def __call__(self) -> Fit:
         """Search the best a and c."""
         from attnviz_gui.geometry.fit import fit
 
         return fit(self.live, self.objective, shift_mode=self.mode)
 
 
-@dataclass(frozen=True, eq=False)
-class CallRequest:
-    """Any function without arguments, for a view that leaves work to the worker."""
-
-    function: Callable[[], Any]
-
-    def __call__(self, progress: Progress, cancel: threading.Event) -> Any:
-        """Call it."""
-        return self.function()
-
-
-def model_at_hand(source: str) -> LoadedModel:
+def model_at_hand(source: Any) -> LoadedModel:
     """Return the loaded model of a source, from the shelf if its files have not changed."""
-    from attnviz_gui.capture.models import load_model
+    from attnviz_gui.capture.models import LoadedModel, load_model
+
+    if isinstance(source, LoadedModel):
+        return source
 
     key = (source, _changed(source))
     if key not in _shelf:

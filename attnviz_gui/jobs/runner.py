@@ -27,8 +27,23 @@ class Request(Protocol):
     def __call__(self, progress: Progress, cancel: threading.Event, /) -> Any: ...
 
 
+class Worker:
+    """One worker thread, started when it is first needed. Several runners may share it."""
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    def submit(self, function: Callable[..., object], *arguments: object) -> None:
+        """Queue a call."""
+        self._pool.submit(function, *arguments)
+
+    def close(self) -> None:
+        """Drop what is queued, and wait until the thread has ended."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
 class Runner(QObject):
-    """A pool of one worker thread, with the newest request's progress and result as signals."""
+    """One line of requests to a worker, the newest one's progress and result as signals."""
 
     started = Signal()
     progressed = Signal(int, int)  # steps done, steps in all; 0 in all: not known yet
@@ -39,9 +54,9 @@ class Runner(QObject):
     _progress = Signal(int, int, int)
     _ended = Signal(int, object, object)
 
-    def __init__(self, name: str, parent: QObject | None = None) -> None:
+    def __init__(self, worker: Worker, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._worker = worker
         self._number = 0
         self._running = False
         self._closed = False
@@ -64,7 +79,7 @@ class Runner(QObject):
         self._number += 1
         self._running = True
         self.started.emit()
-        self._pool.submit(
+        self._worker.submit(
             _run, request, self._number, self._cancel, self._progress.emit, self._ended.emit
         )
 
@@ -77,10 +92,9 @@ class Runner(QObject):
             self.stopped.emit()
 
     def close(self) -> None:
-        """Cancel, and wait until the worker thread has ended."""
+        """Cancel what runs, and take no more requests."""
         self._closed = True
         self.cancel()
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _on_progress(self, number: int, done: int, total: int) -> None:
         if number == self._number:

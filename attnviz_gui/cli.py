@@ -1,0 +1,185 @@
+"""The command line: arguments to calls, faults to one ``error:`` line; nothing else.
+
+Nothing heavy is imported here: ``--version`` answers without torch and without Qt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+import attnviz_gui
+from attnviz_gui.errors import Cancelled, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+DONE, OWN_FAULT, INPUT_FAULT = 0, 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose faults are one ``error:`` line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit code."""
+    multiprocessing.freeze_support()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _dispatch(list(arguments))
+    except InputError as error:
+        return _fail(f"error: {' '.join(str(error).split())}", INPUT_FAULT)
+    except (KeyboardInterrupt, Cancelled):
+        return _fail("error: cancelled", INPUT_FAULT)
+    except Exception:  # noqa: BLE001 - the last resort: it is written down, and named
+        return _fail(f"fault: {_write_down(traceback.format_exc())}", OWN_FAULT)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    command = arguments[0] if arguments else ""
+    if command == "render":
+        return _render(_render_parser().parse_args(arguments[1:]))
+    if command == "capture":
+        return _capture(_capture_parser().parse_args(arguments[1:]))
+    options = _window_parser().parse_args(arguments)
+    if options.version:
+        sys.stdout.write(f"attnviz-gui {attnviz_gui.__version__}\n")
+        return DONE
+    if options.self_test:
+        from attnviz_gui.self_test import run_self_test
+
+        return DONE if run_self_test(options.json) else OWN_FAULT
+    if options.json:
+        raise InputError("--json belongs to --self-test; see attnviz-gui --help")
+    from attnviz_gui.ui.application import run_window
+
+    return run_window(options.files, quit_when_ready=options.quit_when_ready)
+
+
+def _render(options: argparse.Namespace) -> int:
+    from attnviz_gui.render import render
+
+    for note in render(
+        options.text,
+        options.out,
+        source=options.model,
+        layer=options.layer,
+        head=options.head,
+        shift=options.shift,
+        scale=options.scale,
+        long=options.long,
+        pixels=options.pixels,
+    ):
+        sys.stderr.write(f"note: {note}\n")
+    return DONE
+
+
+def _capture(options: argparse.Namespace) -> int:
+    from attnviz_gui.capture.models import load_model
+    from attnviz_gui.capture.recorder import record_text
+    from attnviz_gui.session.files import read_text
+
+    text = options.text if options.file is None else read_text(options.file)
+    record_text(load_model(options.model), text, long=options.long).save(options.out)
+    return DONE
+
+
+def _window_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="attnviz-gui",
+        description="Look inside a transformer's attention.",
+        epilog="Commands without a window: attnviz-gui render --help, attnviz-gui capture --help.",
+    )
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="a text, a capture, a model folder"
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.add_argument(
+        "--self-test", action="store_true", help="check this installation; needs no display"
+    )
+    parser.add_argument("--json", metavar="FILE", help="with --self-test: write the checks here")
+    parser.add_argument(
+        "--quit-when-ready",
+        action="store_true",
+        help="close the window once its first picture is drawn, to try an installation",
+    )
+    return parser
+
+
+def _render_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="attnviz-gui render",
+        description="Write heatmap.png, scatter.png and embedding.png; needs no display.",
+    )
+    parser.add_argument("--text", required=True, help="the text")
+    parser.add_argument("--layer", type=int, default=0, help="layer, from 0 (default 0)")
+    parser.add_argument("--head", type=int, default=0, help="head, from 0 (default 0)")
+    parser.add_argument(
+        "--shift",
+        default="0",
+        metavar="A",
+        help="shift a: a number added to every coordinate of the keys, centroid, or fit",
+    )
+    parser.add_argument("--scale", default="1", metavar="C", help="scale c: a number, or fit")
+    parser.add_argument(
+        "--pixels", type=int, choices=(1, 2, 3, 4), default=2, help="resolution (default 2)"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder, made if missing")
+    _add_model(parser)
+    return parser
+
+
+def _capture_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="attnviz-gui capture", description="Run a model, save the capture.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--text", help="the text")
+    what.add_argument("--file", help="a file that holds the text (UTF-8)")
+    parser.add_argument("--out", required=True, metavar="FILE.safetensors")
+    _add_model(parser)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", default="bundled", help="bundled (default), a model folder, or a hub id"
+    )
+    parser.add_argument(
+        "--long",
+        choices=("refuse", "first", "split"),
+        default="refuse",
+        help="a text longer than the model reads: refuse it (default), take the first part, or "
+        "split it into several",
+    )
+
+
+def _fail(line: str, code: int) -> int:
+    sys.stderr.write(line + "\n")
+    return code
+
+
+def _write_down(details: str) -> str:
+    """Append a fault to the log; returns a line that says where it is."""
+    from pathlib import Path
+
+    from platformdirs import user_log_dir
+
+    last = details.strip().splitlines()[-1]
+    try:
+        log = Path(user_log_dir("attnviz", appauthor=False)) / "attnviz.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(details)
+    except OSError:
+        return f"{last}\n{details}"
+    return f"{last} (a fault of AttnViz's own; details in {log})"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

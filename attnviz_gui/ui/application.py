@@ -1,0 +1,140 @@
+"""Start Qt, with or without a display, and the window. Imported only once either is wanted."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import PySide6
+from PySide6.QtGui import QIcon
+from PySide6.QtWidgets import QApplication
+
+from attnviz_gui.errors import InputError
+from attnviz_gui.resources import resource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# The Debian packages of the libraries that Qt's X11 plugin loads.
+_PACKAGES = {
+    "libEGL": "libegl1",
+    "libGL": "libgl1",
+    "libdbus-1": "libdbus-1-3",
+    "libxkbcommon-x11": "libxkbcommon-x11-0",
+    "libxkbcommon": "libxkbcommon0",
+    "libxcb-cursor": "libxcb-cursor0",
+    "libxcb-icccm": "libxcb-icccm4",
+    "libxcb-image": "libxcb-image0",
+    "libxcb-keysyms": "libxcb-keysyms1",
+    "libxcb-randr": "libxcb-randr0",
+    "libxcb-render-util": "libxcb-render-util0",
+    "libxcb-xinerama": "libxcb-xinerama0",
+    "libxcb-xkb": "libxcb-xkb1",
+    "libxcb-shape": "libxcb-shape0",
+}
+
+
+def start_offscreen() -> QApplication:
+    """Return the running application, or start one that needs no display."""
+    running = QApplication.instance()
+    if isinstance(running, QApplication):
+        return running
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    return _start()
+
+
+def start_on_screen() -> QApplication:
+    """Return the running application, or start one on the user's display.
+
+    Raises
+    ------
+    InputError
+        When there is no display, or a library is missing that Qt would abort without.
+    """
+    running = QApplication.instance()
+    if isinstance(running, QApplication):
+        return running
+    if sys.platform.startswith("linux") and "QT_QPA_PLATFORM" not in os.environ:
+        if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
+            raise InputError(
+                "there is no display for a window; "
+                'use "attnviz-gui render --text TEXT --out DIR" to write pictures without one'
+            )
+        if not os.environ.get("WAYLAND_DISPLAY"):
+            _look_for_libraries()
+    return _start()
+
+
+def show(capture_or_model: Any) -> None:
+    """Open the window on a capture or a loaded model; returns when it is closed.
+
+    With a Qt event loop already running (a notebook's ``%gui qt``), it returns at once and the
+    window stays.
+    """
+    from attnviz_gui.capture.record import Capture
+    from attnviz_gui.ui.main_window import MainWindow
+
+    app = start_on_screen()
+    if isinstance(capture_or_model, Capture):
+        window = MainWindow(capture=capture_or_model)
+    else:
+        window = MainWindow(model=capture_or_model)
+    window.show()
+    _keep(app, window)
+
+
+def run_window(files: Sequence[str] = (), *, quit_when_ready: bool = False) -> int:
+    """Open the window on the given files and run until it is closed; returns the exit code."""
+    from attnviz_gui.ui.faults import Faults
+    from attnviz_gui.ui.main_window import MainWindow
+
+    app = start_on_screen()
+    faults = Faults()
+    faults.install()
+    try:
+        window = MainWindow(faults=faults, files=[Path(file) for file in files])
+        window.show()
+        if quit_when_ready:
+            window.ready.connect(window.close)
+        return app.exec()
+    finally:
+        faults.remove()
+
+
+def _start() -> QApplication:
+    QApplication.setApplicationName("AttnViz")
+    QApplication.setOrganizationName("AttnViz")
+    QApplication.setDesktopFileName("attnviz-gui")
+    app = QApplication(sys.argv[:1])
+    app.setWindowIcon(QIcon(str(resource("icons/attnviz.svg"))))
+    return app
+
+
+def _keep(app: QApplication, window: Any) -> None:
+    """Run the event loop until the window closes, unless somebody runs it already."""
+    _open_windows.append(window)
+    window.destroyed.connect(lambda: _open_windows.remove(window))
+    if not app.property("attnviz_running"):
+        app.setProperty("attnviz_running", True)
+        app.exec()
+        app.setProperty("attnviz_running", False)
+
+
+_open_windows: list[Any] = []
+
+
+def _look_for_libraries() -> None:
+    """Load Qt's X11 plugin by hand: where that fails, the loader names what is missing."""
+    plugin = Path(PySide6.__file__).parent / "Qt" / "plugins" / "platforms" / "libqxcb.so"
+    if not plugin.exists():
+        return
+    try:
+        ctypes.CDLL(str(plugin))
+    except OSError as error:
+        library = str(error).split(":")[0]
+        package = _PACKAGES.get(library.split(".so")[0], "")
+        hint = f"install it, on Debian with: apt install {package}" if package else "install it"
+        raise InputError(f"a window needs the library {library}; {hint}") from error

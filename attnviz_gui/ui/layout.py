@@ -1,0 +1,85 @@
+"""Where the panels stand: controls at the left, the three views beside them, all in docks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QWidget
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QShowEvent
+
+    from attnviz_gui.ui.panels.dock import PanelDock
+
+_CONTROLS_WIDTH = 286
+
+
+class Workspace(QMainWindow):
+    """The docks. A main window inside the main window, so that docks can fill all of it."""
+
+    def __init__(
+        self, controls: QWidget, heatmap: PanelDock, embedding: PanelDock, scatter: PanelDock
+    ) -> None:
+        super().__init__()
+        self.setWindowFlags(Qt.WindowType.Widget)
+        self.setDockOptions(
+            QMainWindow.DockOption.AllowNestedDocks | QMainWindow.DockOption.AllowTabbedDocks
+        )
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
+        self.controls = QDockWidget("Controls")
+        self.controls.setObjectName("controls_panel")
+        self.controls.setTitleBarWidget(QWidget())
+        self.controls.setFeatures(QDockWidget.DockWidgetFeature.NoDockWidgetFeatures)
+        self.controls.setWidget(controls)
+        controls.setFixedWidth(_CONTROLS_WIDTH)
+        self.heatmap, self.embedding, self.scatter = heatmap, embedding, scatter
+        self.panels = (heatmap, embedding, scatter)
+        self._maximised: list[QDockWidget] = []
+        self._state = None
+        self._arranged = False
+        self.arrange()
+
+    def arrange(self) -> None:
+        """Put every panel where it stands at first."""
+        self._maximised = []
+        area = Qt.DockWidgetArea.LeftDockWidgetArea
+        for dock in (self.controls, *self.panels):
+            dock.setFloating(False)
+            self.addDockWidget(area, dock)
+            dock.show()
+        self.splitDockWidget(self.controls, self.heatmap, Qt.Orientation.Horizontal)
+        self.splitDockWidget(self.heatmap, self.scatter, Qt.Orientation.Vertical)
+        self.splitDockWidget(self.heatmap, self.embedding, Qt.Orientation.Horizontal)
+        self._share()
+
+    def maximise(self, panel: PanelDock) -> None:
+        """Give one panel all the room, or give it back."""
+        if self.restore():
+            return
+        self._state = self.saveState()
+        self._maximised = [
+            dock for dock in self.panels if dock is not panel and not dock.isHidden()
+        ]
+        for dock in self._maximised:
+            dock.hide()
+
+    def restore(self) -> bool:
+        """Bring back the panels that made room; False when there are none."""
+        if not self._maximised:
+            return False
+        self._maximised = []
+        self.restoreState(self._state)
+        return True
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Share the room for the first time, now that there is some."""
+        super().showEvent(event)
+        if not self._arranged:
+            self._arranged = True
+            self._share()
+
+    def _share(self) -> None:
+        across, down = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
+        self.resizeDocks([self.heatmap, self.embedding], [440, 560], across)
+        self.resizeDocks([self.heatmap, self.scatter], [600, 300], down)

@@ -1,0 +1,126 @@
+"""A panel: a view in a dock, with its title, its numbers and a small menu above it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import (
+    QDockWidget,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from attnviz_gui.ui.theme import font
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QMouseEvent, QResizeEvent
+
+    from attnviz_gui.ui.views.base import View
+
+
+class ElidedLabel(QLabel):
+    """A label that gives way: it shortens its text with … instead of widening the window."""
+
+    def __init__(self, side: Qt.AlignmentFlag) -> None:
+        super().__init__()
+        self._text = ""
+        self._side = side
+        self.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    def say(self, text: str) -> None:
+        """Set the whole text; what is cut is in the tooltip."""
+        if text != self._text:
+            self._text = text
+            self.updateGeometry()
+            self._fit()
+
+    @property
+    def whole(self) -> str:
+        """The text as it was set."""
+        return self._text
+
+    def sizeHint(self) -> QSize:
+        """Room for the whole text."""
+        width = self.fontMetrics().horizontalAdvance(self._text) + 2
+        return QSize(width, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """Room for a few letters."""
+        return QSize(30, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Cut anew."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        cut = self.fontMetrics().elidedText(
+            self._text, Qt.TextElideMode.ElideRight, self.width() + 1
+        )
+        self.setText(cut)
+        self.setToolTip(self._text if cut != self._text else "")
+
+
+class PanelHeader(QWidget):
+    """Title at the left, numbers at the right, then the options and the menu."""
+
+    doubled = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.title = ElidedLabel(Qt.AlignmentFlag.AlignLeft)
+        self.title.setFont(font(bold=True))
+        self.numbers = ElidedLabel(Qt.AlignmentFlag.AlignRight)
+        self.menu_button = QToolButton(text="⋯", autoRaise=True)
+        self.menu_button.setAccessibleName("Panel menu")
+        self.menu_button.setToolTip("Copy or export this panel")
+        self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.row = QHBoxLayout(self)
+        self.row.setContentsMargins(8, 2, 4, 2)
+        self.row.setSpacing(8)
+        self.row.addWidget(self.title, 1)
+        self.row.addWidget(self.numbers, 2)
+        self.row.addWidget(self.menu_button)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Ask for the whole window, or to give it back."""
+        self.doubled.emit()
+        event.accept()
+
+
+class PanelDock(QDockWidget):
+    """A view that can be moved, closed, brought back and maximised."""
+
+    def __init__(self, label: str, view: View, options: QWidget | None = None) -> None:
+        super().__init__(label)
+        self.setObjectName(f"{view.name}_panel")
+        self.view = view
+        self.header = PanelHeader()
+        self.setTitleBarWidget(self.header)
+        self.menu = QMenu(self)
+        self.header.menu_button.setMenu(self.menu)
+        body = QWidget()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        if options is not None:
+            column.addWidget(options)
+        column.addWidget(view, 1)
+        body.setMinimumSize(260, 180)  # smaller than this, nothing in it can be read
+        self.setWidget(body)
+        view.titled.connect(self.follow)
+        self.follow()
+
+    def follow(self) -> None:
+        """Show the view's title and numbers."""
+        title, numbers = self.view.title(), self.view.numbers()
+        self.header.title.say(title or self.windowTitle())
+        self.header.numbers.say(numbers)
+        self.view.setAccessibleDescription(f"{title}. {numbers}")

@@ -1,0 +1,254 @@
+"""Shift a and scale c: sliders, the fit, and the proof that the attention stays the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from attnviz_gui.geometry.correlation import OBJECTIVES
+from attnviz_gui.geometry.normalization import SCALE_RANGE, SHIFT_MODES, ShiftMode, shift_range
+from attnviz_gui.ui.panels.slider import RealSlider
+from attnviz_gui.ui.theme import number
+from attnviz_gui.ui.views.offload import LIVE_PAIRS, at_once
+
+if TYPE_CHECKING:
+    from attnviz_gui.geometry.fit import Fit
+    from attnviz_gui.geometry.live import Frame
+    from attnviz_gui.session.document import Document
+    from attnviz_gui.ui.views.offload import Offload
+
+_MODES = {
+    "constant": "the number a is added to every coordinate of every key",
+    "centroid": "a = t · (mean query − mean key): at t = 1 keys and queries share their centre",
+    "locked": "a follows c, a = c² · mean query − mean key: the centres stay together at every c",
+}
+
+
+class NormalizationPanel(QGroupBox):
+    """q' = c q, k' = (k + a) / c."""
+
+    fit_wanted = Signal()
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        super().__init__("Normalisation", parent)
+        self.document = document
+        self.offload: Offload = at_once
+        self._widened = 1.0
+        self._fit_line = ""
+        formula = QLabel("q′ = c·q    k′ = (k + a) / c")
+        formula.setToolTip("What the sliders do to every query q and every key k of the head.")
+
+        self.mode = QComboBox()
+        self.mode.setObjectName("shift_mode")
+        self.mode.setAccessibleName("Shift mode")
+        for mode in SHIFT_MODES:
+            self.mode.addItem(mode, mode)
+            self.mode.setItemData(self.mode.count() - 1, _MODES[mode], 3)  # Qt.ToolTipRole
+        self.shift = RealSlider(
+            "shift_slider", "Shift a", "Shift a: moves the keys; the attention stays the same."
+        )
+        self.wider = QToolButton(text="↔", autoRaise=True)
+        self.wider.setObjectName("widen_button")
+        self.wider.setAccessibleName("Widen the range of a")
+        self.wider.setToolTip("Make the range of a twice as wide.")
+        self.scale = RealSlider(
+            "scale_slider",
+            "Scale c",
+            "Scale c, from 0.1 to 10 on a logarithmic scale: makes queries longer and keys\n"
+            "shorter; the attention stays the same.",
+            logarithmic=True,
+        )
+        self.scale.set_range(*SCALE_RANGE)
+
+        self.objective = QComboBox()
+        self.objective.setObjectName("objective_select")
+        self.objective.setAccessibleName("Objective")
+        for objective in OBJECTIVES.values():
+            self.objective.addItem(objective.name, objective.name)
+            tip = f"Rewards {objective.rewards}.\nFrom: {objective.source}."
+            self.objective.setItemData(self.objective.count() - 1, tip, 3)
+        self.fit = QPushButton("Fit")
+        self.fit.setObjectName("fit_button")
+        self.fit.setAccessibleName("Fit")
+        self.fit.setToolTip("Find the a and c that make the objective largest for this head.")
+        self.reset = QPushButton("Reset")
+        self.reset.setObjectName("reset_button")
+        self.reset.setAccessibleName("Reset")
+        self.reset.setToolTip("Return to a = 0 and c = 1.")
+
+        self.about_scale = self._line("about_scale")
+        self.fitted = self._line("fit_line")
+        self.proof = self._line("proof")
+        self.proof.setToolTip(
+            "The attention is computed anew from q′ and k′ after every move.\n"
+            "The difference that is left is rounding: q′·k′ = q·k + q·a, and the softmax\n"
+            "ignores what is the same along a row."
+        )
+
+        shift_row = QHBoxLayout()
+        shift_row.setSpacing(2)
+        shift_row.addWidget(self.shift, 1)
+        shift_row.addWidget(self.wider)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.fit)
+        buttons.addWidget(self.reset)
+        form = QFormLayout()
+        form.addRow("mode", self.mode)
+        form.addRow("shift a", shift_row)
+        form.addRow("scale c", self.scale)
+        form.addRow("objective", self.objective)
+        column = QVBoxLayout(self)
+        column.addWidget(formula)
+        column.addLayout(form)
+        column.addWidget(self.about_scale)
+        column.addLayout(buttons)
+        column.addWidget(self.fitted)
+        column.addWidget(self.proof)
+
+        self.mode.activated.connect(self._on_mode)
+        self.shift.moved.connect(lambda t: document.move(t=t))
+        self.scale.moved.connect(lambda c: document.move(scale=c))
+        for slider in (self.shift, self.scale):
+            slider.held.connect(document.begin_drag)
+            slider.let_go.connect(document.end_drag)
+        self.shift.reset_wanted.connect(lambda: document.move(t=0.0))
+        self.scale.reset_wanted.connect(lambda: document.move(scale=1.0))
+        self.wider.clicked.connect(self._on_wider)
+        self.fit.clicked.connect(self.fit_wanted)
+        self.reset.clicked.connect(document.reset)
+        document.picture_changed.connect(self._on_picture)
+        document.frame_changed.connect(self.follow)
+        self._on_picture()
+
+    def stop(self) -> None:
+        """Follow the document no longer."""
+        self.document.picture_changed.disconnect(self._on_picture, missing_ok=True)
+        self.document.frame_changed.disconnect(self.follow, missing_ok=True)
+
+    @property
+    def objective_name(self) -> str:
+        """The chosen objective."""
+        return cast("str", self.objective.currentData())
+
+    def follow(self) -> None:
+        """Show where the document's sliders stand, and what that leaves of the attention."""
+        d = self.document
+        sliders = d.sliders
+        ready = d.picture is not None
+        locked = sliders.mode == "locked"
+        self.mode.setCurrentIndex(SHIFT_MODES.index(sliders.mode))
+        self.mode.setToolTip("How a is made from one number: " + _MODES[sliders.mode] + ".")
+        self._set_shift_range()
+        self.shift.set_value(sliders.t)
+        self.scale.set_value(sliders.scale)
+        for widget in (self.mode, self.scale, self.fit, self.reset, self.objective):
+            widget.setEnabled(ready)
+        self.shift.setEnabled(ready and not locked)
+        self.wider.setEnabled(ready and sliders.mode == "constant")
+        self.about_scale.setText(self._about_scale())
+        self._prove()
+
+    def show_fit(self, fit: Fit) -> None:
+        """Move the sliders to what a fit found, and say what it is worth."""
+        objective = OBJECTIVES[self.objective_name]
+        before = self.document.picture.before.correlation if self.document.picture else float("nan")
+        moves_scale = objective.uses_scale or fit.shift_mode == "locked"
+        scale = fit.normalization.scale if moves_scale else None
+        self.document.move(
+            mode=fit.shift_mode, t=0.0 if fit.shift_mode == "locked" else fit.t, scale=scale
+        )
+        found = f"c = {number(fit.t)}" if fit.shift_mode == "locked" else f"a = {number(fit.t)}"
+        if fit.shift_mode == "centroid":
+            found = f"t = {number(fit.t)}"
+        line = f"Best {found}: r {number(before)} → {number(-fit.value)}."
+        if fit.at_edge:
+            line += " It lies at the edge of the range; a wider range may hold a better one."
+        self.say(line)
+
+    def say(self, line: str) -> None:
+        """Say what the last fit found, or why it found nothing."""
+        self.fitted.setText(line)
+        self.fitted.setVisible(bool(line))
+
+    def _on_picture(self) -> None:
+        self.say("")
+        self.follow()
+
+    def _on_mode(self, index: int) -> None:
+        mode: ShiftMode = self.mode.itemData(index)
+        t = {"constant": 0.0, "centroid": 1.0, "locked": 0.0}[mode]
+        if mode != self.document.sliders.mode:
+            self.document.move(mode=mode, t=t)
+
+    def _on_wider(self) -> None:
+        self._widened *= 2
+        self._set_shift_range()
+
+    def _set_shift_range(self) -> None:
+        picture = self.document.picture
+        if picture is None:
+            return
+        sliders = self.document.sliders
+        if sliders.mode == "constant":
+            low, high = shift_range("constant", picture.source.key)
+            reach = max(high * self._widened, abs(sliders.t), 1e-6)
+            low, high = -reach, reach
+        else:
+            low, high = min(0.0, sliders.t), max(1.0, sliders.t)
+        typed = (-1e6, 1e6)
+        self.shift.set_range(low, high, typed)
+
+    def _about_scale(self) -> str:
+        if self.document.sliders.mode == "locked":
+            return "a follows c: a = c²·q̄ − k̄."
+        if not OBJECTIVES[self.objective_name].uses_scale:
+            return (
+                "c changes neither a dot product nor a cosine distance, so it cannot change r: "
+                "it only reshapes the plane."
+            )
+        return ""
+
+    def _prove(self) -> None:
+        picture, frame = self.document.picture, self.document.frame
+        if picture is None or frame is None:
+            self.proof.setText("")
+            return
+        if picture.n_pairs <= LIVE_PAIRS:
+            self._show_proof(picture.attention_difference(frame))
+            return
+        self.proof.setText("attention: checking…")
+        self.offload(
+            lambda: (frame, picture.attention_difference(frame)), self._show_proof_if_current
+        )
+
+    def _show_proof_if_current(self, answer: Any) -> None:
+        frame, difference = cast("tuple[Frame, float]", answer)
+        if frame is self.document.frame:
+            self._show_proof(difference)
+
+    def _show_proof(self, difference: float) -> None:
+        unchanged = difference < 1e-5
+        size = "0" if difference == 0 else f"{difference:.0e}".replace("e-0", "e-")
+        size = size.replace("-", "−")
+        word = "unchanged" if unchanged else "CHANGED"
+        mark = " ✓" if unchanged else ""
+        self.proof.setText(f"attention {word}: largest difference {size}{mark}")
+
+    def _line(self, name: str) -> QLabel:
+        label = QLabel()
+        label.setObjectName(name)
+        label.setWordWrap(True)
+        label.setProperty("quiet", True)
+        return label

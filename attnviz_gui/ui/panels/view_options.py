@@ -1,0 +1,168 @@
+"""The few switches that stand above a view. They write to the document and follow it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSlider,
+    QToolButton,
+    QWidget,
+)
+
+from attnviz_gui.ui.signals import quiet
+
+if TYPE_CHECKING:
+    from attnviz_gui.session.document import Document
+
+
+class Choice(QWidget):
+    """Two or three words of which one is chosen, side by side."""
+
+    def __init__(self, name: str, accessible: str, entries: list[tuple[str, str, str]]) -> None:
+        """`entries`: value, words, tooltip."""
+        super().__init__()
+        self.setObjectName(name)
+        self.setAccessibleName(accessible)
+        self.group = QButtonGroup(self)
+        self.group.setExclusive(True)
+        self.values = [value for value, _, _ in entries]
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        for index, (value, words, tip) in enumerate(entries):
+            button = QToolButton(text=words, checkable=True)
+            button.setObjectName(f"{name}_{value.replace(' ', '_')}")
+            button.setAccessibleName(f"{accessible}: {words}")
+            button.setToolTip(tip)
+            button.setProperty("segment", True)
+            self.group.addButton(button, index)
+            row.addWidget(button)
+
+    def show_value(self, value: str) -> None:
+        """Mark the chosen entry."""
+        self.group.button(self.values.index(value)).setChecked(True)
+
+
+class HeatmapOptions(QWidget):
+    """Linear or logarithmic colour."""
+
+    def __init__(self, document: Document) -> None:
+        super().__init__()
+        self.document = document
+        self.color = Choice(
+            "color_scale",
+            "Colour scale",
+            [
+                ("linear", "linear", "Colour proportional to the attention."),
+                (
+                    "logarithmic",
+                    "log",
+                    "Colour by the logarithm of the attention: one strong token does not drown\n"
+                    "the rest.",
+                ),
+            ],
+        )
+        row = _row(self)
+        row.addWidget(_quiet("colour"))
+        row.addWidget(self.color)
+        row.addStretch(1)
+        self.color.group.idClicked.connect(
+            lambda i: document.set_options(color_scale=self.color.values[i])
+        )
+        document.options_changed.connect(self.follow)
+        self.follow()
+
+    def stop(self) -> None:
+        """Follow the document no longer."""
+        self.document.options_changed.disconnect(self.follow, missing_ok=True)
+
+    def follow(self) -> None:
+        """Show the document's options."""
+        self.color.show_value(self.document.options.color_scale)
+
+
+class PlaneOptions(QWidget):
+    """Before, after or both; which lines, and how many."""
+
+    def __init__(self, document: Document) -> None:
+        super().__init__()
+        self.document = document
+        self.plane = Choice(
+            "plane_mode",
+            "Plane",
+            [
+                ("before", "before", "The plane at a = 0, c = 1."),
+                ("after", "after", "The plane under the sliders' a and c."),
+                ("both", "side by side", "Before and after beside each other."),
+            ],
+        )
+        self.lines = QComboBox()
+        self.lines.setObjectName("lines_select")
+        self.lines.setAccessibleName("Lines")
+        self.lines.setToolTip("Which queries and keys are joined by lines; width shows attention.")
+        self.lines.addItem("each query → its strongest key", "each query")
+        self.lines.addItem("strongest entries", "top entries")
+        self.lines.addItem("no lines", "none")
+        self.count = QSlider(Qt.Orientation.Horizontal)
+        self.count.setObjectName("lines_slider")
+        self.count.setAccessibleName("Number of lines")
+        self.count.setToolTip("How many of the strongest entries of the whole matrix get a line.")
+        self.count.setRange(1, 200)
+        self.count.setMinimumWidth(60)
+        self.count.setMaximumWidth(140)
+        self.number = _quiet("")
+        row = _row(self)
+        row.addWidget(self.plane)
+        row.addSpacing(6)
+        row.addWidget(_quiet("lines"))
+        row.addWidget(self.lines)
+        row.addWidget(self.count, 1)
+        row.addWidget(self.number)
+        row.addStretch(1)
+        self.plane.group.idClicked.connect(
+            lambda i: document.set_options(plane=self.plane.values[i])
+        )
+        self.lines.activated.connect(lambda i: document.set_options(lines=self.lines.itemData(i)))
+        self.count.valueChanged.connect(lambda n: document.set_options(n_lines=n))
+        document.options_changed.connect(self.follow)
+        document.picture_changed.connect(self.follow)
+        self.follow()
+
+    def stop(self) -> None:
+        """Follow the document no longer."""
+        self.document.options_changed.disconnect(self.follow, missing_ok=True)
+        self.document.picture_changed.disconnect(self.follow, missing_ok=True)
+
+    def follow(self) -> None:
+        """Show the document's options."""
+        options = self.document.options
+        self.plane.show_value(options.plane)
+        self.lines.setCurrentIndex(self.lines.findData(options.lines))
+        picture = self.document.picture
+        most = 200 if picture is None else min(max(picture.n_pairs, 1), 1000)
+        with quiet(self.count):
+            self.count.setRange(1, max(most, options.n_lines))
+            self.count.setValue(options.n_lines)
+        top = options.lines == "top entries"
+        self.count.setVisible(top)
+        self.number.setVisible(top)
+        self.number.setText(str(options.n_lines))
+
+
+def _row(widget: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout(widget)
+    row.setContentsMargins(8, 0, 8, 2)
+    row.setSpacing(4)
+    return row
+
+
+def _quiet(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setProperty("quiet", True)
+    return label

@@ -1,0 +1,130 @@
+"""From Run to a picture, or to a sentence that says why there is none.
+
+Wires the text bar, the runner, the banner and the document; draws nothing and computes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+
+from attnviz_gui.errors import InputError
+from attnviz_gui.jobs.requests import RunRequest
+from attnviz_gui.session.files import read_text
+from attnviz_gui.ui.faults import details_of, log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from attnviz_gui.capture.record import Capture
+    from attnviz_gui.jobs.requests import Long
+    from attnviz_gui.jobs.runner import Runner
+    from attnviz_gui.session.document import Document
+    from attnviz_gui.ui.panels.banner import Banner
+    from attnviz_gui.ui.panels.text_bar import TextBar
+
+
+class Runs(QObject):
+    """What Run, a chosen model, an opened file and typing during a run set going."""
+
+    model_ran = Signal(object)  # the source of a model that has just given a picture
+
+    def __init__(
+        self, bar: TextBar, banner: Banner, runner: Runner, document: Document, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self.bar = bar
+        self.banner = banner
+        self.runner = runner
+        self.document = document
+        self._wanted: Any = bar.source  # the model of the run under way
+        bar.run_wanted.connect(self.run)
+        bar.model_chosen.connect(self.run_model)
+        bar.edited.connect(self._on_edit)
+        bar.retyped.connect(self.run)
+        runner.finished.connect(self._on_finished)
+        runner.failed.connect(self._on_failed)
+        runner.stopped.connect(self._on_stopped)
+
+    def run(self) -> None:
+        """Run the text on the model that is in use."""
+        self._submit(self.bar.source, "first")
+
+    def run_model(self, source: Any) -> None:
+        """Run the text on another model; the old one stays in use if that fails."""
+        self._submit(source, "first")
+
+    def split(self) -> None:
+        """Run the whole of a long text, in parts."""
+        self._submit(self.bar.source, "split")
+
+    def cancel(self) -> None:
+        """Stop the run; the last picture stays."""
+        self.bar.forget_pause()
+        self.runner.cancel()
+
+    def open(self, path: Path) -> None:
+        """Open whatever a file is: a model folder, a capture, a text."""
+        try:
+            if path.is_dir():
+                self.run_model(str(path))
+            elif path.suffix == ".safetensors":
+                from attnviz_gui.session.store import open_capture
+
+                self.show_capture(open_capture(path))
+            else:
+                self.bar.set_text(read_text(path))
+                self.run()
+        except InputError as error:
+            self.banner.say(str(error), fault=True)
+
+    def show_capture(self, capture: Capture) -> None:
+        """Show a capture that was made elsewhere."""
+        self.cancel()
+        self.bar.set_text(capture.texts[0])
+        self.document.open(capture)
+
+    def _submit(self, source: Any, long: Long) -> None:
+        self.bar.forget_pause()
+        self._wanted = source
+        self.runner.submit(RunRequest(self.bar.text, source, long))
+
+    def _on_edit(self) -> None:
+        """Typing during a run ends it; the new text runs once typing pauses."""
+        if self.runner.running:
+            self.runner.cancel()
+            self.bar.wait_for_pause()
+        elif self.bar.waiting:
+            self.bar.wait_for_pause()
+
+    def _on_finished(self, capture: Capture) -> None:
+        self.bar.show_source(self._wanted)
+        self.document.open(capture)
+        self.model_ran.emit(self._wanted)
+        if capture.cut_from is None:
+            self.banner.clear()
+            return
+        used = len(capture.tokens[0])
+        self.banner.say(
+            f"The text has {capture.cut_from:,} tokens; {capture.model_name} reads at most {used:,} "
+            f"at once. Shown are the first {used:,}.",
+            action=("Split into parts", self.split),
+        )
+
+    def _on_failed(self, fault: BaseException) -> None:
+        self.bar.show_source(self.bar.source)
+        if isinstance(fault, InputError):
+            self.banner.say(str(fault), fault=True)
+            return
+        log.error(details_of(fault))
+        self.banner.say(
+            f"The run failed with a fault of AttnViz's own ({type(fault).__name__}); "
+            "the last picture stays.",
+            fault=True,
+            details=details_of(fault),
+        )
+
+    def _on_stopped(self) -> None:
+        """A cancelled change of model leaves the old one chosen."""
+        self.bar.show_source(self.bar.source)
