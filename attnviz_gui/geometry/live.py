@@ -1,6 +1,8 @@
 """One head made ready for a moving slider: everything that a frame draws, from one place.
 
-`LiveHead` holds what does not depend on (a, c); `Frame` is one position of the sliders.
+`LiveHead` holds what does not depend on (a, c); `Frame` is one position of the sliders and
+computes what it is asked for, once. All of it in float64: the figure that proves the attention
+unchanged then shows the rounding of the recorded attention (float32), not of the proof.
 """
 
 from __future__ import annotations
@@ -11,31 +13,48 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from attnviz_gui.geometry.arrays import as_vectors
 from attnviz_gui.geometry.correlation import correlate
-from attnviz_gui.geometry.projection import Projection, project
+from attnviz_gui.geometry.lines import strongest_keys, strongest_pairs, top_entries
+from attnviz_gui.geometry.projection import JointPlane, Projection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     Float64 = npt.NDArray[np.float64]
+    IndexArray = npt.NDArray[np.intp]
+
+__all__ = ["Frame", "LiveHead", "strongest_keys", "strongest_pairs", "top_entries"]
+
+# Numbers in a block of rows: what stays in a core's cache from one pass over it to the next.
+BLOCK = 1 << 16
 
 
 class LiveHead:
-    """The moments of one head (its visible tokens), from which frames are made.
+    """One head's visible tokens, from which frames are made.
 
     Parameters
     ----------
     query, key : (T_q, d), (T_k, d)
     attention : (T_q, T_k)
-        The head's attention among these tokens; rows may sum to less than 1 where keys are hidden.
+        The head's attention among these tokens; rows sum to less than 1 where keys are hidden.
     mask : (T_q, T_k) bool
     scaling : float
     bias : (T_q, T_k) or None
     """
 
-    def __init__(self, query, key, attention, mask, scaling, bias=None) -> None:  # type: ignore[no-untyped-def]
-        self.query: Float64 = np.asarray(query, dtype=np.float64)
-        self.key: Float64 = np.asarray(key, dtype=np.float64)
+    def __init__(
+        self,
+        query: npt.ArrayLike,
+        key: npt.ArrayLike,
+        attention: npt.NDArray[np.floating],
+        mask: npt.NDArray[np.bool_],
+        scaling: float,
+        bias: npt.NDArray[np.floating] | None = None,
+    ) -> None:
+        self.query, self.key = as_vectors(query, key)
         self.attention = attention
         self.mask = mask
         self.scaling = scaling
@@ -44,29 +63,60 @@ class LiveHead:
         self.key_mean: Float64 = self.key.mean(axis=0)
 
     def frame(self, shift: Float64, scale: float, *, near: Projection | None = None) -> Frame:
-        """Return one position of the sliders; `shift` is the vector a, (d,)."""
-        q, k = scale * self.query, (self.key + shift) / scale
-        return Frame(
-            self,
-            shift,
-            scale,
-            q,
-            k,
-            project(q, k, near=near),
-            -correlate(q, k, "cosine", self.mask),
-        )
+        """Return one position of the sliders.
+
+        Parameters
+        ----------
+        shift : (d,)
+            The vector a.
+        scale
+            The scale c > 0.
+        near
+            The earlier picture that the plane is turned to, see `project`.
+        """
+        return Frame(self, shift, scale, scale * self.query, (self.key + shift) / scale, near)
+
+    @cached_property
+    def plane(self) -> JointPlane:
+        """The moments that every frame's plane follows from."""
+        return JointPlane(self.query, self.key)
+
+    @cached_property
+    def all_allowed(self) -> bool:
+        """True where the mask leaves nothing out."""
+        return bool(self.mask.all())
+
+    @cached_property
+    def added(self) -> npt.NDArray[np.floating] | None:
+        """What the logits have beside the products: bias, minus infinity where masked; or None."""
+        if self.all_allowed:
+            return self.bias
+        bias = np.float32(0) if self.bias is None else self.bias
+        return np.where(self.mask, bias, np.float32(-np.inf))
+
+    @cached_property
+    def share(self) -> Float64:
+        """Share of each query's attention that falls on these keys, (T_q,); 1 if none is hidden."""
+        share: Float64 = self.attention.sum(axis=1, dtype=np.float64)
+        return share
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One position of the sliders: normalised vectors, their plane, their pairs.
+    """One position of the sliders; all but the vectors is computed when first asked for.
 
     Attributes
     ----------
-    query, key : (T_q, d), (T_k, d) float64, normalised
-    projection : Projection
-    correlation : float
-        Pearson's r of dot product and cosine distance over the allowed pairs; NaN if undefined.
+    live : LiveHead
+    shift : (d,)
+        The vector a.
+    scale : float
+    query : (T_q, d)
+        Normalised queries c q.
+    key : (T_k, d)
+        Normalised keys (k + a) / c.
+    near : Projection or None
+        What the plane was turned to.
     """
 
     live: LiveHead
@@ -74,32 +124,114 @@ class Frame:
     scale: float
     query: Float64
     key: Float64
-    projection: Projection
-    correlation: float
+    near: Projection | None = None
+
+    @cached_property
+    def projection(self) -> Projection:
+        """The joint plane of the normalised vectors."""
+        return self.live.plane.at(self.shift, self.scale, near=self.near)
+
+    @cached_property
+    def correlation(self) -> float:
+        """Pearson's r of dot product and cosine distance over allowed pairs; NaN if undefined."""
+        return -correlate(self.query, self.key, "cosine", self.live.mask)
 
     @cached_property
     def dots(self) -> Float64:
         """Dot products q'.k', (T_q, T_k)."""
-        return self.query @ self.key.T
+        dots: Float64 = self.query @ self.key.T
+        return dots
 
     @cached_property
     def distances(self) -> Float64:
-        """Cosine distances, (T_q, T_k), 0 to 2."""
-        return (
-            1
-            - self.dots
-            / np.linalg.norm(self.query, axis=1)[:, None]
-            / np.linalg.norm(self.key, axis=1)[None]
-        )
+        """Cosine distances, (T_q, T_k), 0 to 2.
+
+        NaN for the pairs of a zero vector, which has no direction; `correlation` leaves them out.
+        """
+        distances: Float64 = self.dots * _inverse_norm(self.query)[:, None]
+        distances *= _inverse_norm(self.key)
+        np.subtract(1, distances, out=distances)
+        return np.clip(distances, 0, 2, out=distances)
 
     @cached_property
     def attention_difference(self) -> float:
         """Largest difference between the attention recomputed from q', k' and the head's own."""
-        logits = self.dots * self.live.scaling
-        if self.live.bias is not None:
-            logits = logits + self.live.bias
-        logits = np.where(self.live.mask, logits, -np.inf)
-        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        weights /= weights.sum(axis=1, keepdims=True)
-        weights *= np.asarray(self.live.attention).sum(axis=1, keepdims=True)
-        return float(np.abs(weights - self.live.attention).max())
+        live, dots = self.live, self.dots
+        if not dots.size:
+            return 0.0
+        worst = 0.0
+        for rows in _row_blocks(dots):
+            weights = dots[rows] * live.scaling
+            if live.added is not None:
+                weights += live.added[rows]
+            top = weights.max(axis=1, keepdims=True)
+            weights -= np.where(np.isfinite(top), top, 0)
+            np.exp(weights, out=weights)
+            total = weights.sum(axis=1)
+            weights *= (live.share[rows] / np.where(total > 0, total, 1))[:, None]
+            weights -= live.attention[rows]
+            worst = np.maximum(worst, np.maximum(weights.max(), -weights.min()))
+        return float(worst)
+
+    def line_lengths(self, pairs: tuple[npt.ArrayLike, npt.ArrayLike]) -> Float64:
+        """Return the distance in the drawn plane of each pair, (n,).
+
+        Parameters
+        ----------
+        pairs
+            Query indices (n,) and key indices (n,), as `strongest_pairs` and `top_entries` give.
+        """
+        queries, keys = (np.asarray(index, dtype=np.intp) for index in pairs)
+        plane = self.projection
+        ends = plane.query_xy[queries] - plane.key_xy[keys]
+        lengths: Float64 = np.hypot(ends[:, 0], ends[:, 1])
+        return lengths
+
+    def mean_line_length(self, pairs: tuple[npt.ArrayLike, npt.ArrayLike]) -> float:
+        """Return the mean of `line_lengths`; NaN without a pair."""
+        lengths = self.line_lengths(pairs)
+        return float(lengths.mean()) if lengths.size else float("nan")
+
+    def relative_line_length(self, pairs: tuple[npt.ArrayLike, npt.ArrayLike]) -> float:
+        """Return the mean line over the mean distance of all allowed pairs, which has no unit.
+
+        1 says that lines are as long as any pair's; NaN without a pair, or where all points
+        coincide.
+        """
+        reference = self.mean_pair_distance
+        return self.mean_line_length(pairs) / reference if reference > 0 else float("nan")
+
+    @cached_property
+    def mean_pair_distance(self) -> float:
+        """Mean distance in the drawn plane over all allowed pairs; NaN where none is."""
+        query_xy, key_xy = self.projection.query_xy, self.projection.key_xy
+        mask = self.live.mask
+        count = mask.size if self.live.all_allowed else int(np.count_nonzero(mask))
+        if not count:
+            return float("nan")
+        total = 0.0
+        for rows in _row_blocks(mask):
+            x = np.subtract.outer(query_xy[rows, 0], key_xy[:, 0])
+            y = np.subtract.outer(query_xy[rows, 1], key_xy[:, 1])
+            x *= x
+            y *= y
+            x += y
+            np.sqrt(x, out=x)
+            if not self.live.all_allowed:
+                x *= mask[rows]
+            total += float(x.sum())
+        return total / count
+
+
+def _inverse_norm(vectors: Float64) -> Float64:
+    """Return 1 / length of each row, (n,); NaN for a zero vector."""
+    norm = np.sqrt(np.einsum("td,td->t", vectors, vectors))
+    inverse: Float64 = np.divide(1, norm, out=np.full(norm.shape, np.nan), where=norm > 0)
+    return inverse
+
+
+def _row_blocks(matrix: npt.NDArray[np.generic]) -> Iterator[slice]:
+    """Yield slices of rows that hold about `BLOCK` numbers each."""
+    rows = max(1, BLOCK // max(matrix.shape[1], 1))
+    for start in range(0, matrix.shape[0], rows):
+        yield slice(start, start + rows)
