@@ -14,6 +14,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from os import PathLike
 
     import numpy.typing as npt
 
@@ -153,6 +154,8 @@ class Capture:
         What to call the model: a folder's or a hub repository's last name.
     seconds : float
         Time that the run took, loading not counted.
+    cut_from : int or None
+        Tokens in the whole text where the capture holds only its beginning, else None.
     """
 
     texts: tuple[str, ...]
@@ -162,6 +165,7 @@ class Capture:
     records: tuple[tuple[LayerRecord, ...], ...] = field(repr=False)
     model_name: str = "model"
     seconds: float = 0.0
+    cut_from: int | None = None
     verifier: Callable[[Capture], float] | None = field(default=None, repr=False)
 
     def head(self, layer: int, head: int, text: int = 0) -> Head:
@@ -198,3 +202,15 @@ class Capture:
                 "verify() needs the model that was captured; this capture was opened from a file."
             )
         return self.verifier(self)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the capture to one ``.safetensors`` file; parent folders are made.
+
+        Raises
+        ------
+        InputError
+            When it cannot be written there.
+        """
+        from attnviz_gui.session.store import save_capture
+
+        save_capture(self, path)

@@ -1,0 +1,97 @@
+"""Run a loaded model on one text: alone, in eval mode, without gradients. Records nothing."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from attnviz_gui.capture.interface import family
+from attnviz_gui.capture.progress import raise_if_cancelled
+from attnviz_gui.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from attnviz_gui.capture.models import LoadedModel
+    from attnviz_gui.capture.progress import CancelToken
+    from attnviz_gui.capture.tokens import Encoded
+
+# A run swaps the attention implementation in the model's config, which all threads share.
+_RUNNING = threading.RLock()
+
+
+@contextmanager
+def alone(cancel: CancelToken | None = None) -> Iterator[None]:
+    """Wait until no other run is under way, and keep others out; waiting can be cancelled."""
+    while not _RUNNING.acquire(timeout=0.05):
+        raise_if_cancelled(cancel)
+    try:
+        yield
+    finally:
+        _RUNNING.release()
+
+
+def forward(model: LoadedModel, encoded: Encoded) -> Any:
+    """Run the model on one text and return its outputs; training flags are as before afterwards."""
+    module = model.module
+    training = [part for part in module.modules() if part.training]
+    for part in training:
+        part.training = False
+    try:
+        with torch.no_grad():
+            return module(**model_inputs(model, encoded))
+    finally:
+        for part in training:
+            part.training = True
+
+
+def model_inputs(model: LoadedModel, encoded: Encoded) -> dict[str, Any]:
+    """Return the keywords of the model's forward call for one text, each tensor (1, T)."""
+    module: Any = model.module
+    table = module.get_input_embeddings()
+    size = getattr(table, "num_embeddings", None)
+    if size is not None and encoded.ids.max(initial=0) >= size:
+        raise InputError(
+            f"The tokenizer of {model.name} does not belong to its weights: it gives token number "
+            f"{int(encoded.ids.max()):,}, and the model knows {size:,}. Fetch both again."
+        )
+    accepts = inspect.signature(module.forward).parameters
+    ids = torch.from_numpy(encoded.ids)[None].to(model.device)
+    inputs: dict[str, Any] = {"input_ids": ids}
+    if "attention_mask" in accepts:
+        inputs["attention_mask"] = torch.ones_like(ids)
+    for name, values in encoded.extras.items():
+        if name in accepts:
+            inputs[name] = torch.from_numpy(values)[None].to(model.device)
+    if "decoder_input_ids" in accepts:
+        inputs["decoder_input_ids"] = ids
+    if "use_cache" in accepts:
+        inputs["use_cache"] = False  # a cache would grow the keys
+    return inputs
+
+
+def count_layers(module: Any) -> int:
+    """Return how many attentions a run will probably have, 1 at least."""
+    config = module.config.get_text_config()
+    encoder = getattr(config, "num_hidden_layers", None) or 1
+    decoder = 0
+    if getattr(config, "is_encoder_decoder", False):
+        decoder = getattr(config, "decoder_layers", None) or encoder
+    return int(encoder) + 2 * int(decoder)
+
+
+def cannot_run(model: LoadedModel, error: Exception) -> InputError:
+    """Return the sentence for a model whose forward call failed."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in text:
+        return InputError(
+            f"{model.name} needs more memory for this text than {model.device} has; shorten the "
+            "text or choose a smaller model."
+        )
+    return InputError(
+        f"{model.name} (family {family(model.module)}) could not be run on a text: {text}"
+    )
