@@ -42,7 +42,7 @@ def as_vectors(query: npt.ArrayLike, key: npt.ArrayLike) -> tuple[Float64, Float
     """
     q, k = as_float64(query, "The queries"), as_float64(key, "The keys")
     for what, array in (("queries", q), ("keys", k)):
-        if array.ndim != 2:
+        if array.ndim != 2 or not array.shape[1]:
             raise InputError(
                 f"The {what} must have the shape (tokens, head_dim), not {array.shape}."
             )

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnviz_gui.geometry.arrays import as_vectors
-from attnviz_gui.geometry.correlation import correlate
 from attnviz_gui.geometry.lines import strongest_keys, strongest_pairs, top_entries
+from attnviz_gui.geometry.moments import PairMoments
+from attnviz_gui.geometry.pearson import pearson
 from attnviz_gui.geometry.projection import JointPlane, Projection
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class LiveHead:
         return JointPlane(self.query, self.key)
 
     @cached_property
+    def pairs(self) -> PairMoments:
+        """The moments that every frame's correlation follows from."""
+        return PairMoments(self.query, self.key, self.mask)
+
+    @cached_property
     def all_allowed(self) -> bool:
         """True where the mask leaves nothing out."""
         return bool(self.mask.all())
@@ -131,10 +137,20 @@ class Frame:
         """The joint plane of the normalised vectors."""
         return self.live.plane.at(self.shift, self.scale, near=self.near)
 
-    @cached_property
+    @property
     def correlation(self) -> float:
         """Pearson's r of dot product and cosine distance over allowed pairs; NaN if undefined."""
-        return -correlate(self.query, self.key, "cosine", self.live.mask)
+        return self._correlation[0]
+
+    @property
+    def why_undefined(self) -> str:
+        """Why `correlation` is NaN; empty where it is not."""
+        return self._correlation[1]
+
+    @cached_property
+    def _correlation(self) -> tuple[float, str]:
+        outcome = pearson(self.live.pairs.at(self.shift))
+        return -float(outcome.value[0]), outcome.reason[0]
 
     @cached_property
     def dots(self) -> Float64:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ShiftMode = Literal["constant", "centroid", "locked"]
 SHIFT_MODES: tuple[ShiftMode, ...] = ("constant", "centroid", "locked")
 SCALE_RANGE = (0.1, 10.0)
+
+Number = TypeVar("Number", float, "Float64")
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +153,7 @@ def shift_line(mode: ShiftMode, query_mean: Float64, key_mean: Float64) -> tuple
     raise InputError(f"There is no shift mode “{mode}”; there are {', '.join(SHIFT_MODES)}.")
 
 
-def line_position(mode: ShiftMode, t: float, scale: float) -> float:
+def line_position(mode: ShiftMode, t: Number, scale: Number) -> Number:
     """Return the position s on the line of `shift_line`."""
     return scale**2 if mode == "locked" else t
 
