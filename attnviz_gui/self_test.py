@@ -126,6 +126,7 @@ def _draw(name: str, capture: Capture) -> tuple[None, str]:
 
 
 def _open_window(capture: Capture) -> tuple[None, str]:
+    from PySide6.QtCore import QEvent
     from PySide6.QtWidgets import QApplication
 
     from attnviz_gui.ui.main_window import MainWindow
@@ -135,6 +136,8 @@ def _open_window(capture: Capture) -> tuple[None, str]:
     QApplication.processEvents()
     picture = window.grab()
     window.close()
+    window.deleteLater()
+    QApplication.sendPostedEvents(window, QEvent.Type.DeferredDelete)
     if picture.isNull():
         raise ValueError("the window draws nothing")
     return None, f"{picture.width()} × {picture.height()}"

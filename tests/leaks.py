@@ -61,10 +61,8 @@ class Census:
         _flush()
         if not any(self._look()):
             return []
-        # Slow path. Windows in a reference cycle go with a collection; what survives it belongs
-        # to modules and sessions, and the next collection need not look at it again.
+        # Slow path: what is in a reference cycle goes with a collection.
         gc.collect()
-        gc.freeze()
         _flush()
         until = time.monotonic() + GRACE
         while any(True for _ in self._threads()) and time.monotonic() < until:

@@ -1,10 +1,17 @@
-"""Captures made from random vectors, for sizes that the bundled model does not have."""
+"""Captures made from random vectors, and model folders made from a config."""
 
 from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attnviz_gui.capture.record import Capture, Layer, LayerRecord
+from attnviz_gui.resources import bundled_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def random_capture(
@@ -41,3 +48,19 @@ def random_capture(
         records=records,
         model_name="random",
     )
+
+
+def save_tiny_bert(folder: Path) -> Path:
+    """Save a BERT of two layers with random weights, with the bundled model's tokenizer."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=128,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
+        shutil.copy(bundled_model() / name, folder / name)
+    return folder

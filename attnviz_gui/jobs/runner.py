@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 
 class Request(Protocol):
-    """A frozen record of all that a piece of work needs; calling it changes nothing else."""
+    """All that a piece of work needs; calling it changes nothing else."""
 
-    def __call__(self, progress: Progress, cancel: threading.Event, /) -> Any: ...
+    def __call__(self, progress: Progress, cancel: threading.Event, /) -> Any:
+        """Do the work; say how far it is, and stop with `Cancelled` when told to."""
 
 
 class Worker:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QBuffer, QIODevice, QMargins, QRect, QRectF, QSize, Qt
+from PySide6.QtCore import QBuffer, QEvent, QIODevice, QMargins, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QImage, QPainter
 from PySide6.QtWidgets import QApplication
 
@@ -52,7 +52,7 @@ def draw_figure(
         inner = QRect(0, 0, size.width(), size.height()).marginsRemoved(margins)
         view.resize(inner.size())
         view.show()
-        QApplication.sendPostedEvents()  # layouts take their sizes
+        QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)  # layouts take their sizes
         image = QImage(size * scale, QImage.Format.Format_RGB32)
         image.setDevicePixelRatio(scale)
         image.fill(Qt.GlobalColor.white)
@@ -66,8 +66,9 @@ def draw_figure(
         return image
     finally:
         view.stop()
-        view.close()
-        view.deleteLater()
+        view.hide()
+        view.deleteLater()  # not close(): pyqtgraph's clears the scene under its own items
+        QApplication.sendPostedEvents(view, QEvent.Type.DeferredDelete)
 
 
 def caption_of(document: Document) -> str:

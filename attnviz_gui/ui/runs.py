@@ -107,8 +107,8 @@ class Runs(QObject):
             return
         used = len(capture.tokens[0])
         self.banner.say(
-            f"The text has {capture.cut_from:,} tokens; {capture.model_name} reads at most {used:,} "
-            f"at once. Shown are the first {used:,}.",
+            f"The text has {capture.cut_from:,} tokens; {capture.model_name} reads at most "
+            f"{used:,} at once. Shown are the first {used:,}.",
             action=("Split into parts", self.split),
         )
 

@@ -69,6 +69,7 @@ def _sheet(theme: Theme) -> str:
                                    background: {theme.ground}; color: {theme.muted}; }}
     QToolButton[segment="true"]:checked {{ background: {theme.query}; color: {theme.ground};
                                            border-color: {theme.query}; }}
+    QToolButton::menu-indicator {{ image: none; }}
     QMainWindow::separator {{ background: {theme.faint}; width: 3px; height: 3px; }}
     QPlainTextEdit#text_input {{ border: 1px solid {theme.faint}; border-radius: 4px;
                                  background: {theme.ground}; color: {theme.text}; }}

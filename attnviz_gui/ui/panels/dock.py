@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 class ElidedLabel(QLabel):
     """A label that gives way: it shortens its text with … instead of widening the window."""
 
-    def __init__(self, side: Qt.AlignmentFlag) -> None:
+    def __init__(self, side: Qt.AlignmentFlag, *, shortest: int) -> None:
+        """`shortest`: the width in letters below which it does not go."""
         super().__init__()
+        self._shortest = shortest
         self._text = ""
         self._side = side
         self.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
@@ -52,8 +54,9 @@ class ElidedLabel(QLabel):
         return QSize(width, super().sizeHint().height())
 
     def minimumSizeHint(self) -> QSize:
-        """Room for a few letters."""
-        return QSize(30, super().minimumSizeHint().height())
+        """Room for the letters that it never goes without, or for all there are."""
+        few = self.fontMetrics().averageCharWidth() * self._shortest
+        return QSize(min(few, self.sizeHint().width()), super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Cut anew."""
@@ -75,9 +78,9 @@ class PanelHeader(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.title = ElidedLabel(Qt.AlignmentFlag.AlignLeft)
+        self.title = ElidedLabel(Qt.AlignmentFlag.AlignLeft, shortest=24)
         self.title.setFont(font(bold=True))
-        self.numbers = ElidedLabel(Qt.AlignmentFlag.AlignRight)
+        self.numbers = ElidedLabel(Qt.AlignmentFlag.AlignRight, shortest=6)
         self.menu_button = QToolButton(text="⋯", autoRaise=True)
         self.menu_button.setAccessibleName("Panel menu")
         self.menu_button.setToolTip("Copy or export this panel")

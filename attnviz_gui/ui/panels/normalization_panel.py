@@ -79,6 +79,7 @@ class NormalizationPanel(QGroupBox):
             self.objective.addItem(objective.name, objective.name)
             tip = f"Rewards {objective.rewards}.\nFrom: {objective.source}."
             self.objective.setItemData(self.objective.count() - 1, tip, 3)
+        self.objective.setToolTip("What Fit makes as large as it can.")
         self.fit = QPushButton("Fit")
         self.fit.setObjectName("fit_button")
         self.fit.setAccessibleName("Fit")

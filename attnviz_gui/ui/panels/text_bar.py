@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,14 @@ class TextInput(QPlainTextEdit):
 
     def _fit_height(self) -> None:
         line = QFontMetricsF(self.font()).lineSpacing()
-        lines = min(max(round(self.document().size().height()), 1), 4)
+        wanted = max(round(self.document().size().height()), 1)
+        lines = min(wanted, 4)
+        policy = Qt.ScrollBarPolicy
+        self.setVerticalScrollBarPolicy(
+            policy.ScrollBarAsNeeded if wanted > lines else policy.ScrollBarAlwaysOff
+        )
         frame = 2 * (self.frameWidth() + self.document().documentMargin())
-        self.setFixedHeight(round(lines * line + frame))
+        self.setFixedHeight(math.ceil(lines * line + frame) + 2)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Ctrl+Enter runs; everything else, input methods too, is the editor's."""

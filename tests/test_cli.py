@@ -1,0 +1,173 @@
+"""The real `main()`, end to end: what it writes, what it prints, how it exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtGui import QImage
+
+import attnviz_gui
+from attnviz_gui import cli
+
+TEXT = "The brown capybara is sleeping now."
+PICTURES = ["embedding.png", "heatmap.png", "scatter.png"]
+
+
+def error_line(capsys) -> str:
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def look(file: Path) -> np.ndarray:
+    image = QImage(str(file)).convertToFormat(QImage.Format.Format_RGB32)
+    return np.frombuffer(image.constBits(), np.uint32).reshape(image.height(), -1).copy()
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"attnviz-gui {attnviz_gui.__version__}\n"
+
+
+def test_render_writes_three_pictures(qapp, tmp_path, capsys):
+    folder = tmp_path / "deep" / "folder"
+    assert cli.main(["render", "--text", TEXT, "--layer", "1", "--out", str(folder)]) == 0
+    assert sorted(p.name for p in folder.iterdir()) == PICTURES
+    for name in PICTURES:
+        assert len(np.unique(look(folder / name))) > 50, name
+    assert capsys.readouterr().err == ""
+
+
+def test_the_same_call_writes_the_same_pictures(qapp, tmp_path):
+    for name in "ab":
+        call = ["render", "--text", TEXT, "--shift", "centroid", "--out", str(tmp_path / name)]
+        assert cli.main(call) == 0
+    for name in PICTURES:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_shift_and_scale_reach_the_pictures_and_leave_the_heatmap(qapp, tmp_path):
+    for name, extra in {
+        "plain": [],
+        "moved": ["--shift", "-0.2", "--scale", "2"],
+        "fitted": ["--shift", "fit", "--scale", "fit"],
+    }.items():
+        assert cli.main(["render", "--text", TEXT, *extra, "--out", str(tmp_path / name)]) == 0
+    caption = 60  # the lowest rows of a figure name a and c
+    plain = look(tmp_path / "plain" / "heatmap.png")[:-caption]
+    for name in ("moved", "fitted"):
+        np.testing.assert_array_equal(look(tmp_path / name / "heatmap.png")[:-caption], plain)
+        for kind in ("scatter.png", "embedding.png"):
+            a, b = look(tmp_path / "plain" / kind), look(tmp_path / name / kind)
+            assert (a[:-caption] != b[:-caption]).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--text", ""], "text"),
+        (["--text", "  \n "], "text"),
+        (["--text", TEXT, "--layer", "6"], "0 to 5"),
+        (["--text", TEXT, "--head", "-1"], "0 to 11"),
+        (["--text", TEXT, "--layer", "two"], "--layer"),
+        (["--text", TEXT, "--shift", "much"], "--shift"),
+        (["--text", TEXT, "--shift", "nan"], "--shift"),
+        (["--text", TEXT, "--scale", "0"], "--scale"),
+        (["--text", TEXT, "--scale", "centroid"], "--scale"),
+        (["--text", TEXT, "--model", "no/such/folder/here"], "model"),
+        (["--text", "capybara " * 11_000], "512"),
+        ([], "--text"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, arguments, says):
+    assert cli.main(["render", *arguments, "--out", str(tmp_path / "out")]) == 2
+    assert says in error_line(capsys)
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert cli.main(["render", "--text", TEXT, "--out", str(tmp_path / "file" / "x")]) == 2
+    assert "can't be made" in error_line(capsys)
+
+
+def test_a_picture_that_cannot_be_written(qapp, tmp_path, capsys):
+    (tmp_path / "heatmap.png").mkdir()
+    (tmp_path / "heatmap.png" / "x").write_text("")
+    assert cli.main(["render", "--text", TEXT, "--out", str(tmp_path)]) == 2
+    assert "can't be written" in error_line(capsys)
+
+
+def test_a_folder_that_is_no_model(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    call = ["render", "--text", TEXT, "--model", str(tmp_path / "empty"), "--out", str(tmp_path)]
+    assert cli.main(call) == 2
+    assert "empty" in error_line(capsys)
+
+
+def test_a_long_text_is_cut_only_when_asked_and_then_said(qapp, tmp_path, capsys):
+    text = "capybara " * 400
+    call = ["render", "--text", text, "--long", "first", "--pixels", "1", "--out", str(tmp_path)]
+    assert cli.main(call) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("note: ") and "512 of " in err
+    call[4] = "split"
+    assert cli.main(call) == 0
+    assert "split into" in capsys.readouterr().err
+    assert sorted(p.name for p in (tmp_path / "text-2").iterdir()) == PICTURES
+
+
+def test_capture_saves_what_open_capture_reads(tmp_path):
+    file = tmp_path / "c.safetensors"
+    assert cli.main(["capture", "--text", TEXT, "--out", str(file)]) == 0
+    opened = attnviz_gui.open_capture(file)
+    assert opened.texts == (TEXT,)
+    assert opened.head(1, 7).attention.shape == (11, 11)
+
+
+def test_an_unknown_option(capsys):
+    assert cli.main(["--frobnicate"]) == 2
+    assert "--help" in error_line(capsys)
+
+
+def test_self_test_reports_every_check(qapp, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    assert cli.main(["--self-test", "--json", str(report)]) == 0
+    data = json.loads(report.read_text(encoding="utf-8"))
+    assert data["ok"] and data["version"] == attnviz_gui.__version__
+    names = [check["name"] for check in data["checks"]]
+    assert {"resources", "bundled model", "exactness", "view heatmap", "window"} <= set(names)
+    assert all(check["ok"] for check in data["checks"])
+    assert "FAIL" not in capsys.readouterr().out
+
+
+def test_the_window_by_itself_without_a_home(tmp_path):
+    """A fresh process, as on the first start: opens, runs, draws, closes; says nothing."""
+    done = subprocess.run(
+        [sys.executable, "-m", "attnviz_gui", "--quit-when-ready"],
+        env={**os.environ, "HOME": str(tmp_path / "nobody"), "QT_QPA_PLATFORM": "offscreen"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays are a matter of X11")
+def test_without_a_display_the_window_says_what_to_do():
+    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    env.pop("QT_QPA_PLATFORM", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "attnviz_gui"],
+        env=env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no display")
+    assert len(done.stderr.splitlines()) == 1

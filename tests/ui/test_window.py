@@ -1,0 +1,451 @@
+"""The real window, driven as a person drives it, on the real bundled model."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
+from PySide6.QtWidgets import QComboBox, QFileDialog, QLabel, QPushButton, QSpinBox, QWidget
+
+from attnviz_gui.session.document import Focus
+from attnviz_gui.ui.main_window import FIRST_TEXT, MainWindow
+from tests.samples import random_capture, save_tiny_bert
+
+LONG = 60_000  # milliseconds: the first run imports torch
+
+CONTRACT = [
+    "text_input", "model_select", "run_button", "cancel_button", "progress", "layer_select",
+    "head_select", "heatmap", "scatter", "embedding", "token_strip", "shift_slider", "shift_mode",
+    "scale_slider", "objective_select", "fit_button", "reset_button",
+]  # fmt: skip
+
+
+@pytest.fixture
+def window(qtbot, bundled):
+    """The window as it opens, its first run done."""
+    window = MainWindow()
+    qtbot.addWidget(window)
+    with qtbot.waitSignal(window.ready, timeout=LONG):
+        window.show()
+    yield window
+    window.close()
+
+
+@pytest.fixture
+def still(qtbot):
+    """A window on twelve random tokens; no model runs."""
+    window = MainWindow(capture=random_capture(12, layers=3, heads=4))
+    qtbot.addWidget(window)
+    with qtbot.waitExposed(window):
+        window.show()
+    yield window
+    window.close()
+
+
+def child(window: QWidget, name: str) -> QWidget:
+    found = window.findChildren(QWidget, name)
+    assert len(found) == 1, (name, found)
+    return found[0]
+
+
+def run_text(qtbot, window: MainWindow, text: str) -> None:
+    window.text_bar.set_text(text)
+    with qtbot.waitSignal(window.runner.stopped, timeout=LONG):
+        qtbot.mouseClick(child(window, "run_button"), Qt.MouseButton.LeftButton)
+
+
+def test_every_promised_widget_has_its_name_its_words_and_its_tooltip(still):
+    for name in CONTRACT:
+        widget = child(still, name)
+        assert widget.accessibleName(), name
+        assert widget.toolTip(), name
+
+
+def test_it_opens_on_the_first_text_with_its_watched_pairs(window):
+    d = window.document
+    assert child(window, "text_input").toPlainText() == FIRST_TEXT
+    assert d.picture.query_tokens == (
+        "[CLS]", "the", "brown", "cap", "##y", "##bara", "is", "sleeping", "now", ".", "[SEP]",
+    )  # fmt: skip
+    assert d.watched_here == [(2, 3), (2, 4), (2, 5)]
+    facts = child(window, "facts").text()
+    assert "11 tokens" in facts and "6 layers × 12 heads" in facts
+    assert not child(window, "progress").isVisible()
+
+
+def test_typing_a_text_and_ctrl_enter_runs_it(qtbot, window):
+    box = child(window, "text_input")
+    box.selectAll()
+    qtbot.keyClicks(box, "Cats sleep.")
+    assert window.document.capture.texts == (FIRST_TEXT,)
+    with qtbot.waitSignal(window.runner.stopped, timeout=LONG):
+        qtbot.keyClick(box, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert window.document.capture.texts == ("Cats sleep.",)
+    assert window.document.picture.query_tokens[1:4] == ("cats", "sleep", ".")
+    assert box.toPlainText() == "Cats sleep."
+
+
+def test_japanese_text(qtbot, window):
+    run_text(qtbot, window, "カピバラは今眠っています。")
+    assert window.document.capture.texts == ("カピバラは今眠っています。",)
+    assert not window.banner.isVisible()
+
+
+def test_typing_during_a_run_replaces_it_and_the_late_result_never_appears(qtbot, window):
+    shown = []
+    window.document.picture_changed.connect(lambda: shown.append(window.document.capture.texts[0]))
+    window.text_bar.set_text("one two three " * 150)
+    child(window, "run_button").click()
+    assert window.runner.running
+    box = child(window, "text_input")
+    box.selectAll()
+    qtbot.keyClicks(box, "four")
+    assert not window.runner.running
+    qtbot.waitUntil(lambda: shown == ["four"], timeout=LONG)
+    qtbot.wait(200)
+    assert shown == ["four"]
+
+
+def test_cancel_keeps_the_last_picture(qtbot, window):
+    picture = window.document.picture
+    window.text_bar.set_text("one two three " * 150)
+    child(window, "run_button").click()
+    cancel = child(window, "cancel_button")
+    assert cancel.isVisible() and cancel.isEnabled()
+    qtbot.mouseClick(cancel, Qt.MouseButton.LeftButton)
+    assert not window.runner.running
+    qtbot.wait(400)
+    assert window.document.picture is picture
+    assert not cancel.isVisible()
+    run_text(qtbot, window, "Still alive.")
+    assert window.document.capture.texts == ("Still alive.",)
+
+
+@pytest.mark.parametrize("text", ["", "   \n\t ", "\u3000"])
+def test_an_empty_text_is_answered_and_the_picture_stays(qtbot, window, text):
+    picture = window.document.picture
+    run_text(qtbot, window, text)
+    assert window.banner.isVisible()
+    assert "text" in window.banner.sentence.lower()
+    assert window.document.picture is picture
+    run_text(qtbot, window, "Fine.")
+    assert not window.banner.isVisible()
+
+
+def test_a_hundred_thousand_characters_say_what_is_used_and_offer_to_split(qtbot, window):
+    text = ("The brown capybara is sleeping now. " * 2800)[:100_000]
+    run_text(qtbot, window, text)
+    capture = window.document.capture
+    assert len(capture.tokens[0]) <= 512
+    assert capture.cut_from > 20_000
+    assert f"{capture.cut_from:,}" in window.banner.sentence
+    assert "512" in window.banner.sentence
+    button = child(window, "banner_action")
+    assert button.isVisible() and "Split" in button.text()
+    assert f"of {capture.cut_from:,} tokens" in child(window, "facts").text()
+
+
+def test_splitting_shows_every_part(qtbot, window):
+    run_text(qtbot, window, "The brown capybara is sleeping now. " * 120)
+    with qtbot.waitSignal(window.runner.stopped, timeout=LONG):
+        child(window, "banner_action").click()
+    capture = window.document.capture
+    assert len(capture.texts) >= 2
+    assert "".join("".join(capture.texts).split()) == "Thebrowncapybaraissleepingnow." * 120
+    select = child(window, "text_select")
+    assert select.isVisible() and select.maximum() == len(capture.texts)
+    select.setValue(2)
+    assert window.document.text == 1
+
+
+def test_control_characters_give_a_picture_or_a_sentence(qtbot, window):
+    for text in ("a\x00b\x1b[31mc", "tab\tand\r\nline", "\ud800 alone"):
+        run_text(qtbot, window, text)
+        sentence = window.banner.sentence
+        assert sentence == "" or "fault" not in sentence
+
+
+def test_layer_and_head_by_spin_box_and_by_key(qtbot, still):
+    d = still.document
+    child(still, "layer_select").setValue(2)
+    child(still, "head_select").setValue(3)
+    assert (d.layer, d.head) == (2, 3)
+    still.heatmap.setFocus()
+    qtbot.keyClick(still.heatmap, Qt.Key.Key_Left)
+    assert d.head == 2
+    qtbot.keyClick(still.heatmap, Qt.Key.Key_PageUp)
+    assert d.layer == 1
+    qtbot.keyClick(child(still, "text_input"), Qt.Key.Key_PageDown)
+    assert d.layer == 2
+    qtbot.keyClick(still.scatter, Qt.Key.Key_Up)
+    qtbot.keyClick(still.embedding, Qt.Key.Key_Right)
+    assert (d.layer, d.head) == (1, 3)
+    assert child(still, "layer_select").value() == 1
+    assert child(still, "head_select").value() == 3
+
+
+def test_the_sliders_move_scatter_and_plane_and_not_the_heatmap(qtbot, still):
+    d = still.document
+    frames = {view: pixels(view) for view in still.views}
+    slider = child(still, "shift_slider")
+    slider.setValue(slider.maximum())
+    assert d.sliders.t > 0
+    child(still, "scale_slider").setValue(300)
+    assert d.sliders.scale < 0.5
+    np.testing.assert_array_equal(pixels(still.heatmap), frames[still.heatmap])
+    assert (pixels(still.scatter) != frames[still.scatter]).any()
+    assert (pixels(still.embedding) != frames[still.embedding]).any()
+    proof = child(still, "proof").text()
+    assert proof.startswith("attention unchanged: largest difference ")
+    assert d.picture.attention_difference(d.frame) < 1e-5
+
+
+def test_a_slider_follows_the_mouse_and_a_double_click_resets_it(qtbot, still):
+    slider = child(still, "shift_slider")
+    seen = []
+    still.document.frame_changed.connect(lambda: seen.append(still.document.sliders.t))
+    middle = QPoint(slider.width() // 2, slider.height() // 2)
+    qtbot.mousePress(slider, Qt.MouseButton.LeftButton, pos=middle)
+    for step in range(1, 6):
+        qtbot.mouseMove(slider, middle + QPoint(8 * step, 0))
+    assert still.document.dragging
+    qtbot.mouseRelease(slider, Qt.MouseButton.LeftButton, pos=middle + QPoint(40, 0))
+    assert not still.document.dragging
+    assert len(seen) >= 4 and seen == sorted(seen)
+    qtbot.mouseDClick(slider, Qt.MouseButton.LeftButton, pos=middle)
+    assert still.document.sliders.t == 0.0
+
+
+def test_values_can_be_typed(qtbot, still):
+    for name, typed, read in (
+        ("shift_value", "0.1234", lambda: still.document.sliders.t),
+        ("scale_value", "2.5", lambda: still.document.sliders.scale),
+    ):
+        box = child(still, name)
+        box.setFocus()
+        box.selectAll()
+        qtbot.keyClicks(box, typed)
+        qtbot.keyClick(box, Qt.Key.Key_Return)
+        assert read() == pytest.approx(float(typed))
+
+
+def test_the_middle_of_each_slider_is_its_resting_value(still):
+    child(still, "shift_slider").setValue(1700)
+    child(still, "shift_slider").setValue(1000)
+    child(still, "scale_slider").setValue(10)
+    child(still, "scale_slider").setValue(1000)
+    assert still.document.sliders.t == 0.0
+    assert still.document.sliders.scale == 1.0
+
+
+def test_fit_and_reset(qtbot, window):
+    d = window.document
+    before = d.picture.before.correlation
+    line = child(window, "fit_line")
+    child(window, "fit_button").click()
+    qtbot.waitUntil(lambda: line.text().startswith("Best a = "), timeout=LONG)
+    assert d.frame.correlation < before
+    assert "→" in line.text()
+    child(window, "reset_button").click()
+    assert (d.sliders.t, d.sliders.scale) == (0.0, 1.0)
+    assert d.frame.correlation == pytest.approx(before)
+
+
+@pytest.mark.parametrize("mode", ["centroid", "locked"])
+def test_shift_modes(qtbot, still, mode):
+    box = child(still, "shift_mode")
+    assert isinstance(box, QComboBox)
+    box.setCurrentIndex(box.findData(mode))
+    box.activated.emit(box.currentIndex())
+    d = still.document
+    assert d.sliders.mode == mode
+    child(still, "scale_slider").setValue(1500)
+    middle = d.frame.key.mean(axis=0) - d.frame.query.mean(axis=0)
+    if mode == "locked":
+        np.testing.assert_allclose(middle, 0, atol=1e-9)
+        assert not child(still, "shift_slider").isEnabled()
+        assert "follows c" in child(still, "about_scale").text()
+    else:
+        assert child(still, "shift_slider").isEnabled()
+        assert "cannot change r" in child(still, "about_scale").text()
+        child(still, "reset_button").click()
+        d.move(t=1.0)
+        middle = d.frame.key.mean(axis=0) - d.frame.query.mean(axis=0)
+        np.testing.assert_allclose(middle, 0, atol=1e-9)
+
+
+def test_a_pinned_pair_lights_up_everywhere_and_escape_lets_go(qtbot, still):
+    plain = {view: pixels(view) for view in (*still.views, still.token_strip)}
+    still.document.pin(2, 5)
+    for view, picture in plain.items():
+        assert (pixels(view) != picture).any(), view.objectName()
+    still.activateWindow()
+    qtbot.keyClick(still, Qt.Key.Key_Escape)
+    assert not still.document.focus
+    for view, picture in plain.items():
+        np.testing.assert_array_equal(pixels(view), picture, err_msg=view.objectName())
+
+
+def test_watching_a_chosen_pair(still):
+    still.watch()
+    assert "Choose a pair" in still.banner.sentence
+    still.document.pin(2, 5)
+    still.watch()
+    assert still.document.watched_here == [(2, 5)]
+
+
+def test_maximising_a_panel_and_escape_gives_the_others_back(qtbot, still):
+    header = still.docks[1].header
+    qtbot.mouseDClick(header, Qt.MouseButton.LeftButton, pos=QPoint(20, 8))
+    assert [dock.isVisible() for dock in still.docks] == [False, True, False]
+    still.document.pin(1, 1)
+    qtbot.keyClick(still, Qt.Key.Key_Escape)
+    assert all(dock.isVisible() for dock in still.docks)
+    assert still.document.pinned == Focus(1, 1)
+
+
+def test_a_model_folder_by_drop_then_one_that_is_no_model(qtbot, window, tmp_path):
+    folder = save_tiny_bert(tmp_path / "tiny")
+    assert drop(window, folder)
+    qtbot.waitUntil(lambda: window.document.capture.model_name == "tiny", timeout=LONG)
+    box = child(window, "model_select")
+    assert box.currentText() == "tiny"
+    picture = window.document.picture
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with qtbot.waitSignal(window.runner.failed, timeout=LONG):
+        drop(window, empty)
+    assert window.banner.isVisible()
+    assert "empty" in window.banner.sentence
+    assert window.document.picture is picture
+    assert box.currentText() == "tiny"
+    index = box.findData("bundled")
+    box.setCurrentIndex(index)
+    with qtbot.waitSignal(window.runner.finished, timeout=LONG):
+        box.activated.emit(index)
+    assert window.document.capture.model_name == "all-MiniLM-L6-v2"
+
+
+def test_choosing_a_folder_asks_and_forgets_nothing(qtbot, still):
+    box = child(still, "model_select")
+    index = box.findText("Choose a folder…")
+    box.setCurrentIndex(index)
+    box.activated.emit(index)
+    dialog = still.findChild(QFileDialog)
+    assert dialog is not None and dialog.isVisible()
+    assert box.currentData() == "bundled"
+    dialog.reject()
+
+
+def test_a_text_file_by_drop(qtbot, window, tmp_path):
+    file = tmp_path / "text.txt"
+    file.write_text("Dropped text.", encoding="utf-8")
+    with qtbot.waitSignal(window.runner.finished, timeout=LONG):
+        drop(window, file)
+    assert window.document.capture.texts == ("Dropped text.",)
+
+
+def test_exporting_all_panels(qtbot, still, tmp_path):
+    still.export()
+    dialog = child(still, "export_dialog")
+    folder = tmp_path / "made" / "here"
+    child(dialog, "export_folder").setText(str(folder))
+    dialog.scale.setCurrentIndex(2)
+    save(dialog)
+    files = sorted(path.name for path in folder.iterdir())
+    assert files == ["embedding.png", "heatmap.png", "scatter.png"]
+    image = QImage(str(folder / "heatmap.png"))
+    assert (image.width(), image.height()) == (760 * 3, 700 * 3)
+    assert image.pixelColor(2, 2).name() == "#ffffff"
+
+
+def test_exporting_where_nothing_can_be_written_says_so_and_stays_open(qtbot, still, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    still.export()
+    dialog = child(still, "export_dialog")
+    child(dialog, "export_folder").setText(str(tmp_path / "file" / "folder"))
+    save(dialog)
+    assert dialog.isVisible()
+    assert "can't be written" in child(dialog, "export_fault").text()
+    dialog.reject()
+
+
+def test_copying_a_panel(qtbot, still):
+    QGuiApplication.clipboard().clear()
+    still.copy(still.docks[0])
+    image = QGuiApplication.clipboard().image()
+    assert not image.isNull() and image.width() == 760 * 2
+
+
+def test_closing_during_a_run_waits_for_it(qtbot, bundled):
+    window = MainWindow()
+    qtbot.addWidget(window)
+    window.show()
+    window.runs.run()
+    assert window.runner.running
+    window.close()
+    assert not window.isVisible()
+    names = [thread.name for thread in threading.enumerate()]
+    assert not any(name.startswith(("model", "geometry")) for name in names)
+
+
+def test_dark_and_light(still):
+    still.set_theme("dark")
+    dark = still.grab().toImage()
+    still.set_theme("light")
+    light = still.grab().toImage()
+    corner = QPoint(4, still.height() - 8)
+    assert dark.pixelColor(corner).lightness() < 80 < 200 < light.pixelColor(corner).lightness()
+    for view in still.views:
+        assert view.theme.name == "light"
+
+
+def test_what_was_chosen_is_remembered(qtbot, home):
+    first = MainWindow(capture=random_capture(5))
+    qtbot.addWidget(first)
+    first.document.set_options(color_scale="logarithmic", lines="top entries", n_lines=33)
+    first.set_theme("dark")
+    first.close()
+    second = MainWindow(capture=random_capture(5))
+    qtbot.addWidget(second)
+    assert second.theme.name == "dark"
+    assert second.document.options.color_scale == "logarithmic"
+    assert second.document.options.n_lines == 33
+    assert child(second, "lines_slider").value() == 33
+    second.set_theme("light")
+    second.close()
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1920, 1080)])
+def test_nothing_in_the_controls_is_cut_off(qtbot, still, size):
+    still.resize(*size)
+    qtbot.wait(10)
+    for kind in (QLabel, QPushButton, QSpinBox):
+        for widget in still.normalization_panel.findChildren(kind):
+            if widget.isVisible():
+                assert widget.width() >= min(widget.sizeHint().width(), 240), widget.objectName()
+
+
+def drop(window: MainWindow, path: Path) -> bool:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    event = QDropEvent(
+        QPointF(50, 50), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )  # fmt: skip
+    window.dropEvent(event)
+    return True
+
+
+def save(dialog: QWidget) -> None:
+    next(b for b in dialog.findChildren(QPushButton) if "Save" in b.text()).click()
+
+
+def pixels(widget: QWidget) -> np.ndarray:
+    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+    flat = np.frombuffer(image.constBits(), np.uint8)
+    return flat.reshape(image.height(), image.bytesPerLine())[:, : image.width() * 4].copy()
