@@ -147,6 +147,10 @@ class View(pg.GraphicsLayoutWidget):
             painter.drawText(area, flags, self.empty)
             painter.end()
 
+    def close(self) -> bool:
+        """Close as any widget does. (pyqtgraph's own takes the scene apart and then paints it.)"""
+        return QFrame.close(self)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Leave the keys to the window: arrows choose heads there, they do not scroll here."""
         event.ignore()
