@@ -81,6 +81,8 @@ class Census:
             parent = widget.parentWidget()
             if parent is not None and _address(parent.window()) not in self.windows:
                 continue  # goes with its parent, which is named
+            if type(widget).__name__ == "QWidget" and not widget.children() and _never_shown(widget):
+                continue  # pyqtgraph's, the empty shell of a plot's menu: goes with the plot
             yield f"a window is still there: {_describe(widget)}"
 
     def _threads(self) -> Iterator[str]:
@@ -102,6 +104,11 @@ class Census:
 def _top_levels() -> list[Any]:
     widgets = _widgets_module()
     return widgets.QApplication.topLevelWidgets() if widgets else []
+
+
+def _never_shown(widget: Any) -> bool:
+    created = sys.modules["PySide6.QtCore"].Qt.WidgetAttribute.WA_WState_Created
+    return not widget.testAttribute(created)
 
 
 def _address(widget: Any) -> int:
