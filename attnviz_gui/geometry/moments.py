@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     Float64 = npt.NDArray[np.float64]
 
 # Candidates times keys in a block: what stays in a core's cache.
-BLOCK = 1 << 15
+BLOCK = 1 << 14
 # |y|² or a variance below this share of the terms it is made of: digits are lost.
 CANCELLED = 1e-4
 
@@ -115,14 +115,19 @@ class PairMoments:
         self._x_of_key = (k - self._key_mean) @ self._query_mean  # mean(q).κ_j, (T_k,)
 
         p, e, pairs = self._p, self._e, self._pairs
-        # Rows of (everything linear in b) / (b's coordinates): see `_linear`.
         self._s, self._r = pairs.gather(p), pairs.gather(e)  # (T_k or 1, d + 1)
-        self._forms = np.stack(
+        forms = np.stack(
             [pairs.form(p, p, kappa), pairs.form(p, e, kappa), pairs.form(e, e, kappa)]
         )  # S_j κ_j, (3, T_k, d + 1)
-        self._forms_of_key = np.einsum("ftd,td->ft", self._forms, kappa)  # κ_jᵀ S_j κ_j, (3, T_k)
-        self._rest_of_key = np.einsum("td,td->t", kappa[:, 1:], kappa[:, 1:])
-        self._size_of_key = self._rest_of_key + kappa[:, 0] ** 2
+        self._forms = 2 * forms
+        # All that is linear in b, at b = 0; see `_linear`.
+        self._constant = np.empty((7, len(kappa)))
+        self._constant[0] = kappa[:, 0]
+        self._constant[1] = np.einsum("td,td->t", kappa[:, 1:], kappa[:, 1:])
+        self._constant[2:5] = np.einsum("ftd,td->ft", forms, kappa)
+        self._constant[5] = np.einsum("td,td->t", kappa, np.broadcast_to(self._s, kappa.shape))
+        self._constant[6] = np.einsum("td,td->t", kappa, np.broadcast_to(self._r, kappa.shape))
+        self._size_of_key = self._constant[1] + kappa[:, 0] ** 2
 
     def at(self, shift: Float64) -> Sums:
         """Return the sums under one shift a, (d,)."""
@@ -177,19 +182,16 @@ class PairMoments:
     def _linear(self, ways: Float64) -> Float64:
         """Return all that is linear in b per key: a constant and a factor per way, (m + 1, 7, T_k).
 
-        The seven: h.y; |κ|² + 2 κ.b of the rest; κᵀSκ + 2 bᵀSκ of pp, pe, ee; s.y; r.y.
+        The seven: h.y; |κ|² + 2 κ.b of the rest; κᵀSκ + 2 bᵀSκ of pp, pe and ee; s.y; r.y.
         """
-        kappa, n_keys = self._kappa, len(self._kappa)
+        n_keys = len(self._kappa)
         out = np.empty((len(ways) + 1, 7, n_keys))
-        out[0, 0] = kappa[:, 0]
+        out[0] = self._constant
         out[1:, 0] = ways[:, :1]
-        out[0, 1] = self._rest_of_key
-        out[1:, 1] = 2 * (ways[:, 1:] @ kappa[:, 1:].T)
-        out[0, 2:5] = self._forms_of_key
-        out[1:, 2:5] = 2 * np.moveaxis(self._forms @ ways.T, 2, 0)
-        for row, sums in ((5, self._s), (6, self._r)):
-            out[0, row] = np.einsum("td,td->t", np.broadcast_to(sums, kappa.shape), kappa)
-            out[1:, row] = ways @ sums.T
+        out[1:, 1] = 2 * (ways[:, 1:] @ self._kappa[:, 1:].T)
+        out[1:, 2:5] = (ways @ self._forms.reshape(3 * n_keys, -1).T).reshape(-1, 3, n_keys)
+        out[1:, 5] = ways @ self._s.T
+        out[1:, 6] = ways @ self._r.T
         return out
 
     def _square(self, ways: Float64) -> Float64:
@@ -220,13 +222,12 @@ class PairMoments:
         n = len(weights)
         ones = np.ones((n, 1))
         table = np.concatenate([ones, weights], axis=1) @ linear.reshape(len(linear), -1)
-        eta, rest, xx, xz, zz, s, r = np.moveaxis(table.reshape(n, 7, -1), 1, 0)  # (n, T_k) each
+        eta, rest, xx, xz, zz, s, r = table.reshape(n, 7, -1).swapaxes(0, 1)  # (n, T_k) each
         products = np.stack(
             [weights[:, a] * weights[:, b] for a, b, _ in _ways_of_products(len(ways))], axis=1
         )
-        bxx, bxz, bzz = np.moveaxis(
-            (products @ square.reshape(len(square), -1)).reshape(n, 3, -1), 1, 0
-        )  # bᵀSb, (n, T_k or 1)
+        squares = products @ square.reshape(len(square), -1)
+        bxx, bxz, bzz = squares.reshape(n, 3, -1).swapaxes(0, 1)  # bᵀSb, (n, T_k or 1)
         b = weights @ ways
         b_rest = np.einsum("nd,nd->n", b[:, 1:], b[:, 1:])[:, None]
         b_size = b_rest + b[:, :1] ** 2
@@ -249,8 +250,8 @@ class PairMoments:
         delta = 0.5 * (eta * eta + rest * v2)
 
         per_pair = 1 / count
-        terms_xx = (self._forms_of_key[0] + bxx).sum(axis=1)
-        terms_zz = np.einsum("nt,nt->n", self._forms_of_key[2] + bzz, v2)
+        terms_xx = (self._constant[2] + bxx).sum(axis=1)
+        terms_zz = np.einsum("nt,nt->n", self._constant[4] + bzz, v2)
         mean_x = self._x_of_key + s * per_pair
         mean_z = v * r * per_pair - (self._mu * side)[:, None] * delta
         xx += bxx - s * s * per_pair
