@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QFrame
 from attnviz_gui.ui.theme import LARGE, font
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QKeyEvent, QPaintEvent
+    from PySide6.QtGui import QKeyEvent, QMouseEvent, QPaintEvent
     from PySide6.QtWidgets import QWidget
 
     from attnviz_gui.session.document import Document
@@ -148,12 +148,27 @@ class View(pg.GraphicsLayoutWidget):
             painter.end()
 
     def close(self) -> bool:
-        """Close as any widget does. (pyqtgraph's own takes the scene apart and then paints it.)"""
+        """Close as any widget does; pyqtgraph's own takes the scene apart and then paints it."""
         return QFrame.close(self)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Leave the keys to the window: arrows choose heads there, they do not scroll here."""
         event.ignore()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Keep a press: pyqtgraph would use it and still pass it on to the dock."""
+        super().mousePressEvent(event)
+        event.accept()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Keep a release, as the press before it."""
+        super().mouseReleaseEvent(event)
+        event.accept()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Keep a double click, which on a dock's title would mean something else."""
+        super().mouseDoubleClickEvent(event)
+        event.accept()
 
     def leaveEvent(self, event: QEvent) -> None:
         """The mouse is gone: nothing is hovered."""
