@@ -91,14 +91,19 @@ def run_window(files: Sequence[str] = (), *, quit_when_ready: bool = False) -> i
     from attnviz_gui.ui.faults import Faults
     from attnviz_gui.ui.main_window import MainWindow
 
+    paths = [Path(file) for file in files]
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"there is no file or folder {path}")
     app = start_on_screen()
     faults = Faults()
     faults.install()
     try:
-        window = MainWindow(faults=faults, files=[Path(file) for file in files])
+        window = MainWindow(faults=faults, files=paths)
         window.show()
         if quit_when_ready:
             window.ready.connect(window.close)
+            window.runner.failed.connect(lambda _fault: app.exit(1))
         return app.exec()
     finally:
         faults.remove()

@@ -36,67 +36,83 @@ def _add(menu: QMenu, words: str, call: Callable[[], object], key: Key = None) -
     return action
 
 
+def _add_switch(
+    menu: QMenu, words: str, switch: Callable[[bool], object], is_on: Callable[[], bool]
+) -> None:
+    """Add an entry with a tick; it asks where it stands whenever the menu opens."""
+    action = menu.addAction(words)
+    action.setCheckable(True)
+    action.triggered.connect(switch)
+    menu.aboutToShow.connect(lambda: action.setChecked(is_on()))
+
+
 def _file(window: MainWindow, menu: QMenu) -> None:
     standard = QKeySequence.StandardKey
-    _add(menu, "Open &text or capture…", window.choose_file, standard.Open)
-    _add(menu, "Open &model folder…", window.choose_folder)
+    _add(menu, "Open &text or capture…", window.actions_.choose_file, standard.Open)
+    _add(menu, "Open &model folder…", window.actions_.choose_folder)
     menu.addSeparator()
-    _add(menu, "&Export figures…", window.export, "Ctrl+E")
+    _add(menu, "&Export figures…", window.actions_.export, "Ctrl+E")
     menu.addSeparator()
     _add(menu, "&Quit", window.close, standard.Quit)
 
 
 def _edit(window: MainWindow, menu: QMenu) -> None:
     for dock in window.docks:
-        _add(menu, f"Copy {dock.windowTitle().lower()}", lambda d=dock: window.copy(d))
+        _add(menu, f"Copy {dock.windowTitle().lower()}", lambda d=dock: window.actions_.copy(d))
     menu.addSeparator()
-    _add(menu, "&Watch the chosen pair", window.watch, "Ctrl+W")
-    _add(menu, "&Let go", window.let_go, "Esc")
+    _add(menu, "&Watch the chosen pair", window.actions_.watch, "Ctrl+W")
+    _add(menu, "&Let go", window.actions_.let_go, "Esc")
 
 
 def _view(window: MainWindow, menu: QMenu) -> None:
     for dock in window.docks:
         menu.addAction(dock.toggleViewAction())
-    _add(menu, "&Restore the layout", window.restore_layout)
+    _add(menu, "&Restore the layout", window.workspace.arrange)
     menu.addSeparator()
-    window.log_action = menu.addAction("&Logarithmic colour")
-    window.log_action.setCheckable(True)
-    window.log_action.toggled.connect(
-        lambda on: window.document.set_options(color_scale="logarithmic" if on else "linear")
-    )
-    window.special_action = menu.addAction("&Special tokens")
-    window.special_action.setCheckable(True)
-    window.special_action.toggled.connect(lambda on: window.document.set_options(show_special=on))
-    window.animate_action = menu.addAction("&Glide between before and after")
-    window.animate_action.setCheckable(True)
-    window.animate_action.toggled.connect(lambda on: window.document.set_options(animate=on))
+    d = window.document
+    switches = {
+        "&Logarithmic colour": (
+            lambda on: d.set_options(color_scale="logarithmic" if on else "linear"),
+            lambda: d.options.color_scale == "logarithmic",
+        ),
+        "&Special tokens": (
+            lambda on: d.set_options(show_special=on),
+            lambda: d.options.show_special,
+        ),
+        "&Glide between before and after": (
+            lambda on: d.set_options(animate=on),
+            lambda: d.options.animate,
+        ),
+    }
+    for words, (switch, is_on) in switches.items():
+        _add_switch(menu, words, switch, is_on)
     menu.addSeparator()
     themes = menu.addMenu("&Theme")
     group = QActionGroup(window)
     for setting, words in (("system", "As the desktop"), ("light", "Light"), ("dark", "Dark")):
         action = _add(themes, words, lambda s=setting: window.set_theme(s))
         action.setCheckable(True)
-        action.setChecked(window.settings.theme == setting)
+        action.setChecked(window.memory.settings.theme == setting)
         group.addAction(action)
 
 
 def _head(window: MainWindow, menu: QMenu) -> None:
-    _add(menu, "Next layer\tPage Down", lambda: window.step(layer=1))
-    _add(menu, "Previous layer\tPage Up", lambda: window.step(layer=-1))
-    _add(menu, "Next head\t→", lambda: window.step(head=1))
-    _add(menu, "Previous head\t←", lambda: window.step(head=-1))
+    _add(menu, "Next layer\tPage Down", lambda: window.actions_.step(layer=1))
+    _add(menu, "Previous layer\tPage Up", lambda: window.actions_.step(layer=-1))
+    _add(menu, "Next head\t→", lambda: window.actions_.step(head=1))
+    _add(menu, "Previous head\t←", lambda: window.actions_.step(head=-1))
     menu.addSeparator()
-    _add(menu, "&Fit a and c", window.fit, "Ctrl+F")
+    _add(menu, "&Fit a and c", window.actions_.fit, "Ctrl+F")
     _add(menu, "&Reset a and c", window.document.reset, "Ctrl+R")
 
 
 def _help(window: MainWindow, menu: QMenu) -> None:
     from attnviz_gui.ui.faults import log_file
 
-    _add(menu, "What &a and c do", window.explain)
+    _add(menu, "What &a and c do", window.actions_.explain)
     _add(
         menu,
         "Open the &log folder",
         lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(log_file().parent))),
     )
-    _add(menu, "A&bout AttnViz", window.about)
+    _add(menu, "A&bout AttnViz", window.actions_.about)

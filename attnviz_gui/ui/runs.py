@@ -15,6 +15,7 @@ from attnviz_gui.session.files import read_text
 from attnviz_gui.ui.faults import details_of, log
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from attnviz_gui.capture.record import Capture
@@ -64,6 +65,18 @@ class Runs(QObject):
         self.bar.forget_pause()
         self.runner.cancel()
 
+    def open_all(self, paths: Sequence[Path]) -> None:
+        """Open a model folder and a text together, or either, or a capture."""
+        models = [path for path in paths if path.is_dir()]
+        others = [path for path in paths if not path.is_dir()]
+        if len(models) > 1 or len(others) > 1:
+            self.banner.say("Open one text and one model folder at a time; the first are taken.")
+        if models and others and others[0].suffix != ".safetensors":
+            self.open_text(others[0], str(models[0]))
+            return
+        for path in (*models[:1], *others[:1]):
+            self.open(path)
+
     def open(self, path: Path) -> None:
         """Open whatever a file is: a model folder, a capture, a text."""
         try:
@@ -74,10 +87,18 @@ class Runs(QObject):
 
                 self.show_capture(open_capture(path))
             else:
-                self.bar.set_text(read_text(path))
-                self.run()
+                self.open_text(path, self.bar.source)
         except InputError as error:
             self.banner.say(str(error), fault=True)
+
+    def open_text(self, path: Path, source: Any) -> None:
+        """Run a model on a file's text."""
+        try:
+            self.bar.set_text(read_text(path))
+        except InputError as error:
+            self.banner.say(str(error), fault=True)
+            return
+        self.run_model(source)
 
     def show_capture(self, capture: Capture) -> None:
         """Show a capture that was made elsewhere."""

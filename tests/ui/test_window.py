@@ -291,10 +291,10 @@ def test_a_pinned_pair_lights_up_everywhere_and_escape_lets_go(qtbot, still):
 
 
 def test_watching_a_chosen_pair(still):
-    still.watch()
+    still.actions_.watch()
     assert "Choose a pair" in still.banner.sentence
     still.document.pin(2, 5)
-    still.watch()
+    still.actions_.watch()
     assert still.document.watched_here == [(2, 5)]
 
 
@@ -350,7 +350,7 @@ def test_a_text_file_by_drop(qtbot, window, tmp_path):
 
 
 def test_exporting_all_panels(qtbot, still, tmp_path):
-    still.export()
+    still.actions_.export()
     dialog = child(still, "export_dialog")
     folder = tmp_path / "made" / "here"
     child(dialog, "export_folder").setText(str(folder))
@@ -365,7 +365,7 @@ def test_exporting_all_panels(qtbot, still, tmp_path):
 
 def test_exporting_where_nothing_can_be_written_says_so_and_stays_open(qtbot, still, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    still.export()
+    still.actions_.export()
     dialog = child(still, "export_dialog")
     child(dialog, "export_folder").setText(str(tmp_path / "file" / "folder"))
     save(dialog)
@@ -376,7 +376,7 @@ def test_exporting_where_nothing_can_be_written_says_so_and_stays_open(qtbot, st
 
 def test_copying_a_panel(qtbot, still):
     QGuiApplication.clipboard().clear()
-    still.copy(still.docks[0])
+    still.actions_.copy(still.docks[0])
     image = QGuiApplication.clipboard().image()
     assert not image.isNull() and image.width() == 760 * 2
 

@@ -1,0 +1,135 @@
+"""What the menus, keys and panel menus do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QFileDialog
+
+from attnviz_gui.errors import InputError
+from attnviz_gui.jobs.requests import FitRequest
+
+if TYPE_CHECKING:
+    from attnviz_gui.ui.main_window import MainWindow
+    from attnviz_gui.ui.panels.dock import PanelDock
+
+
+class Actions:
+    """The window's actions; each is one thing that a person asks for."""
+
+    def __init__(self, window: MainWindow) -> None:
+        self.window = window
+
+    def step(self, *, layer: int = 0, head: int = 0) -> None:
+        """Go to another layer or head, counted from here."""
+        d = self.window.document
+        d.show_head(d.layer + layer, d.head + head)
+
+    def fit(self) -> None:
+        """Fit a and c for the head on show, in the worker."""
+        window, document = self.window, self.window.document
+        picture = document.picture
+        if picture is None:
+            return
+        panel = window.normalization_panel
+        panel.say("Fitting…")
+        window.fitter(
+            FitRequest(picture.live, panel.objective_name, document.sliders.mode),
+            lambda found: panel.show_fit(found) if picture is document.picture else None,
+        )
+
+    def geometry_failed(self, fault: BaseException) -> None:
+        """Say why a fit or a count came to nothing."""
+        self.window.normalization_panel.say("")
+        if not isinstance(fault, InputError):
+            raise fault
+        self.window.banner.say(str(fault), fault=True)
+
+    def watch(self) -> None:
+        """Watch the chosen pair, or stop watching it."""
+        document = self.window.document
+        focus = document.focus
+        if focus.query is None or focus.key is None:
+            self.window.banner.say(
+                "Choose a pair first: click a cell of the heatmap, then watch it."
+            )
+            return
+        document.toggle_watch(focus.query, focus.key)
+
+    def let_go(self) -> None:
+        """Give the other panels back, else let go of what is chosen."""
+        if not self.window.workspace.restore():
+            self.window.document.clear_focus()
+
+    def copy(self, dock: PanelDock) -> None:
+        """Copy a panel's figure to the clipboard."""
+        window = self.window
+        if window.document.picture is None:
+            window.banner.say("There is nothing to copy yet: type a text and press Run.")
+            return
+        from attnviz_gui.ui.figure import draw_figure
+
+        scale = window.memory.settings.export_scale
+        QApplication.clipboard().setImage(
+            draw_figure(type(dock.view), window.document, scale=scale)
+        )
+        window.statusBar().showMessage(f"Copied: {dock.windowTitle()}", 4000)
+
+    def export(self, only: PanelDock | None = None) -> None:
+        """Ask where to write one panel, or all of them."""
+        from attnviz_gui.ui.dialogs.export import ExportDialog
+
+        window = self.window
+        docks = window.docks if only is None else (only,)
+        settings = window.memory.settings
+        dialog = ExportDialog(
+            window.document,
+            {dock.windowTitle(): type(dock.view) for dock in docks},
+            settings.export_folder or str(Path.home() / "attnviz"),
+            settings.export_scale,
+            window,
+        )
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.exported.connect(lambda written: self._exported(written, dialog))
+        dialog.open()
+
+    def choose_folder(self) -> None:
+        """Let the user look for a model folder."""
+        dialog = QFileDialog(self.window, "Model folder")
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+        self._ask(dialog)
+
+    def choose_file(self) -> None:
+        """Let the user look for a text or a capture."""
+        dialog = QFileDialog(self.window, "Text or capture")
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.setNameFilter("Texts and captures (*.txt *.md *.safetensors);;All files (*)")
+        self._ask(dialog)
+
+    def explain(self) -> None:
+        """Open the page about a and c."""
+        from attnviz_gui.ui.dialogs.help import normalisation_help
+
+        normalisation_help(self.window).show()
+
+    def about(self) -> None:
+        """Open the page about this program."""
+        from attnviz_gui.ui.dialogs.help import about
+
+        about(self.window).show()
+
+    def _ask(self, dialog: QFileDialog) -> None:
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(lambda path: self.window.runs.open(Path(path)))
+        dialog.open()
+
+    def _exported(self, written: list[Path], dialog: Any) -> None:
+        folder = written[0].parent
+        self.window.memory.change(
+            export_folder=str(folder), export_scale=dialog.scale.currentData()
+        )
+        names = ", ".join(path.name for path in written)
+        self.window.statusBar().showMessage(f"Written to {folder}: {names}", 8000)

@@ -1,0 +1,56 @@
+"""What the window remembers from one start to the next: options, recent models, its layout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QSettings
+
+from attnviz_gui.session.settings import Settings, load_settings, save_settings, with_recent
+from attnviz_gui.ui.faults import log
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QMainWindow
+
+    from attnviz_gui.session.document import Document
+
+_OPTIONS = ("color_scale", "lines", "n_lines", "plane", "animate")
+
+
+class Memory:
+    """The settings file, and Qt's own store for where windows and panels stood."""
+
+    def __init__(self) -> None:
+        self.settings: Settings = load_settings()
+
+    def change(self, **changes: Any) -> None:
+        """Change settings by name; written by `save`."""
+        self.settings = replace(self.settings, **changes)
+
+    def add_model(self, folder: str) -> bool:
+        """Put a model folder in front of the recent ones; False where it is there already."""
+        recent = with_recent(self.settings.recent_models, folder)
+        new = recent != self.settings.recent_models
+        self.change(recent_models=recent)
+        return new
+
+    def restore(self, document: Document, window: QMainWindow, panels: QMainWindow) -> None:
+        """Bring back the options and the layout."""
+        document.set_options(**{name: getattr(self.settings, name) for name in _OPTIONS})
+        stored = QSettings("AttnViz", "AttnViz")
+        for target, name in ((window.restoreGeometry, "geometry"), (panels.restoreState, "panels")):
+            value = stored.value(name)
+            if value is not None:
+                target(value)
+
+    def save(self, document: Document, window: QMainWindow, panels: QMainWindow) -> None:
+        """Write down the settings, the options and the layout; a full disk stops nobody."""
+        stored = QSettings("AttnViz", "AttnViz")
+        stored.setValue("geometry", window.saveGeometry())
+        stored.setValue("panels", panels.saveState())
+        self.change(**{name: getattr(document.options, name) for name in _OPTIONS})
+        try:
+            save_settings(self.settings)
+        except OSError as error:
+            log.warning("the settings could not be written: %s", error)

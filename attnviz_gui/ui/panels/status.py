@@ -1,0 +1,80 @@
+"""The bottom line: what is on show, how far a run is, and the way to stop it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QLabel, QProgressBar, QPushButton
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QStatusBar
+
+    from attnviz_gui.jobs.runner import Runner
+    from attnviz_gui.session.document import Document
+
+
+class Status:
+    """Facts at the left; progress and Cancel at the right while a run is under way."""
+
+    def __init__(self, bar: QStatusBar, document: Document, runner: Runner) -> None:
+        self.document = document
+        self.facts = QLabel("Loading the model…")
+        self.facts.setObjectName("facts")
+        self.facts.setContentsMargins(8, 0, 0, 0)
+        self.progress = QProgressBar()
+        self.progress.setObjectName("progress")
+        self.progress.setAccessibleName("Progress")
+        self.progress.setToolTip("How far the run is: one step for each layer.")
+        self.progress.setFixedWidth(180)
+        self.progress.setTextVisible(False)
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setObjectName("cancel_button")
+        self.cancel_button.setAccessibleName("Cancel")
+        self.cancel_button.setToolTip("Stop the run; the last picture stays.")
+        bar.setSizeGripEnabled(False)
+        bar.addWidget(self.facts, 1)
+        bar.addPermanentWidget(self.progress)
+        bar.addPermanentWidget(self.cancel_button)
+        self._show_running(False)
+        runner.started.connect(lambda: self._show_running(True))
+        runner.stopped.connect(lambda: self._show_running(False))
+        runner.progressed.connect(self._show_progress)
+        document.picture_changed.connect(self._show_facts)
+
+    def stop(self) -> None:
+        """Follow the document no longer."""
+        self.document.picture_changed.disconnect(self._show_facts, missing_ok=True)
+
+    def _show_running(self, running: bool) -> None:
+        self.progress.setVisible(running)
+        self.cancel_button.setVisible(running)
+        self.cancel_button.setEnabled(running)
+        self.progress.setRange(0, 0)
+        if not running and self.document.picture is None:
+            self.facts.setText("Nothing on show yet: type a text and press Run.")
+
+    def _show_progress(self, done: int, total: int) -> None:
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
+
+    def _show_facts(self) -> None:
+        picture = self.document.picture
+        if picture is None:
+            return
+        capture = picture.capture
+        counts = {layer.n_heads for layer in capture.layers}
+        heads = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)}–{max(counts)}"
+        used = len(capture.tokens[picture.text])
+        of_all = f" of {capture.cut_from:,}" if capture.cut_from is not None else ""
+        parts = [
+            f"{used:,}{of_all} token{'s' if used != 1 else ''}",
+            capture.model_name,
+            f"{len(capture.layers)} layers × {heads} heads",
+        ]
+        if capture.seconds:
+            parts.append(f"{capture.seconds * 1000:.0f} ms")
+        if len(capture.texts) > 1:
+            parts.insert(0, f"text {picture.text + 1} of {len(capture.texts)}")
+        if picture.n_hidden:
+            parts.insert(1, f"{picture.n_hidden} special tokens hidden")
+        self.facts.setText("  ·  ".join(parts))

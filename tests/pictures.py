@@ -1,0 +1,73 @@
+"""Take pictures of the real window: ``python -m tests.pictures FOLDER``.
+
+Light and dark, 1280 x 800 and 1920 x 1080, a short text and a long one, all on the bundled model;
+``--readme FILE`` takes the README's picture alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+SHORT = "The brown capybara is sleeping now."
+LONG = (
+    "The capybara is the largest living rodent. It lives in savannas and dense forests, always "
+    "near lakes, rivers and swamps, and it is a strong swimmer that can stay under water for up "
+    "to five minutes. Capybaras are very social: they live in groups of ten to twenty, and "
+    "sometimes of a hundred. They eat grasses and water plants, as well as fruit and tree bark. "
+    "Because they keep so calm, other animals like to sit on them, birds most of all. In winter "
+    "the capybaras of Japanese zoos bathe in hot springs for hours, a habit that began one cold "
+    "day when a keeper was cleaning their pen with warm water."
+)
+
+
+def take(file: Path, text: str, size: tuple[int, int], theme: str, head: tuple[int, int]) -> None:
+    """Open the window, run the text, normalise by the centroids, and save what it shows."""
+    from PySide6.QtCore import QEventLoop, QTimer
+    from PySide6.QtWidgets import QApplication
+
+    from attnviz_gui.ui.main_window import MainWindow
+
+    app = QApplication.instance() or QApplication([])
+    window = MainWindow()
+    window.memory.change(theme="system")
+    window.set_theme(theme)
+    window.resize(*size)
+    window.text_bar.set_text(text)
+    loop = QEventLoop()
+    window.ready.connect(loop.quit)
+    window.show()
+    loop.exec()
+    window.document.show_head(*head)
+    window.document.move(mode="centroid", t=1.0)
+    QTimer.singleShot(400, loop.quit)
+    loop.exec()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    window.grab().save(str(file))
+    window.close()
+    window.deleteLater()
+    app.processEvents()
+
+
+def main() -> None:
+    """Take the pictures that the arguments ask for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--readme", type=Path)
+    options = parser.parse_args()
+    if options.readme:
+        take(options.readme, SHORT, (1280, 800), "light", (1, 7))
+    if options.folder:
+        sizes = ((1280, 800), (1920, 1080))
+        texts = {"short": SHORT, "long": LONG}
+        for size, theme, (name, text) in itertools.product(sizes, ("light", "dark"), texts.items()):
+            file = options.folder / f"window-{size[0]}-{theme}-{name}.png"
+            take(file, text, size, theme, (1, 7))
+
+
+if __name__ == "__main__":
+    main()
