@@ -1,0 +1,213 @@
+"""Many points in one view box: exact discs up to 20,000, above it how many fall on each cell.
+
+The item draws its arrays at the resolution of whatever it is painted on, so an enlarged figure is
+as sharp as the screen. It never drops or recolours a point: highlights are items of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtCore import QPoint, QRectF
+from PySide6.QtGui import QImage, QPainter
+from PySide6.QtWidgets import QGraphicsItem
+
+from attnviz_gui.ui.views.raster import CHUNK, Area, count_cells, splat
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyqtgraph as pg
+    from PySide6.QtGui import QColor
+    from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
+
+DENSE = 20_000  # points above which they are drawn as a density
+CELL = 2.0  # side of a density's cells, in logical pixels
+DEEPEST = 100_000  # counts above this have the last colour
+_LEVELS, _INK = 1024, 256.0  # steps of opacity, and steps per unit of ink
+
+
+class PixelItem(QGraphicsItem):
+    """An item that draws in the logical pixels of a view box, not in its data coordinates."""
+
+    def __init__(self, box: pg.ViewBox, z: float) -> None:
+        super().__init__(box)
+        self.area: Area | None = None
+        self.setZValue(z)
+
+    def set_area(self, area: Area) -> None:
+        """Take other axes or another size."""
+        self.prepareGeometryChange()
+        self.area = area
+
+    def boundingRect(self) -> QRectF:
+        """The whole view box."""
+        if self.area is None:
+            return QRectF()
+        return QRectF(0, 0, self.area.width, self.area.height)
+
+
+class Points(PixelItem):
+    """One set of points of one colour."""
+
+    def __init__(self, box: pg.ViewBox, z: float) -> None:
+        super().__init__(box, z)
+        self.xs = self.ys = np.empty(0, dtype=np.float32)
+        self._dots = self._colors = np.zeros(2, dtype=np.uint32)
+        self._peak = 0
+        self.ramp: tuple[QColor, QColor] | None = None  # of a density: few, many
+        self._counts: npt.NDArray[np.intp] | None = None
+        self._image = QImage()
+        self._made_for: object = None  # what the image shows; None when it is out of date
+
+    @property
+    def dense(self) -> bool:
+        """Whether the points are drawn as a density."""
+        return len(self.xs) > DENSE
+
+    def set_points(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
+        """Take other points, (n,) each."""
+        self.xs, self.ys = x, y
+        self._forget()
+
+    def set_area(self, area: Area) -> None:
+        """Take other axes or another size."""
+        super().set_area(area)
+        self._forget()
+
+    def set_colors(self, dot: QColor, few: QColor, many: QColor) -> None:
+        """Take the colour of discs, and those of a density's lowest and highest counts."""
+        opacity = -np.expm1(-np.arange(_LEVELS) / _INK)
+        self._dots = _premultiplied(np.tile(_rgb(dot), (_LEVELS, 1)), opacity)
+        self.ramp = (few, many)
+        self._peak = 0
+        self._forget_image()
+
+    def set_peak(self, peak: int) -> None:
+        """Give the density's last colour to this count."""
+        if self.ramp is not None and peak != self._peak:
+            self._peak = peak
+            self._colors = density_colors(*self.ramp, peak)
+            self._forget_image()
+
+    @property
+    def counts(self) -> npt.NDArray[np.intp]:
+        """How many points each cell holds, (rows + 2, columns + 2); the border is out of sight."""
+        if self._counts is None:
+            assert self.area is not None
+            self._counts = count_cells(self.xs, self.ys, self.area, CELL)
+        return self._counts
+
+    @property
+    def highest(self) -> int:
+        """The highest count in sight."""
+        inner = self.counts[1:-1, 1:-1]
+        return int(inner.max()) if inner.size else 0
+
+    @property
+    def disc_diameter(self) -> float:
+        """Of a disc, in logical pixels: the more points, the smaller."""
+        return min(max(11.5 - 2.1 * math.log10(max(len(self.xs), 1)), 2.5), 7.0)
+
+    @property
+    def disc_opacity(self) -> float:
+        """Of a disc: the more points, the more of them lie over each other."""
+        return min(max(1.15 - 0.17 * math.log10(max(len(self.xs), 1)), 0.4), 0.8)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None
+    ) -> None:
+        """Draw the density or the discs."""
+        if self.area is None or not len(self.xs):
+            return
+        if self.dense:
+            image = self._density()
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, False)
+            painter.drawImage(QRectF(0, 0, image.width() * CELL, image.height() * CELL), image)
+            return
+        to_device = painter.deviceTransform()
+        place = to_device.mapRect(self.boundingRect())
+        corner = QPoint(math.floor(place.left()), math.floor(place.top()))
+        shape = math.ceil(place.bottom()) - corner.y(), math.ceil(place.right()) - corner.x()
+        image = self._discs(
+            to_device.m11(), place.left() - corner.x(), place.top() - corner.y(), shape
+        )
+        painter.save()
+        painter.setTransform(to_device.inverted()[0], True)
+        painter.drawImage(corner, image)
+        painter.restore()
+
+    def _density(self) -> QImage:
+        if self._made_for != "density":
+            self._image = self._colored(self.counts[1:-1, 1:-1], self._colors)
+            self._made_for = "density"
+        return self._image
+
+    def _discs(self, scale: float, left: float, top: float, shape: tuple[int, int]) -> QImage:
+        assert self.area is not None
+        wanted = (scale, left, top, shape)
+        if self._made_for != wanted:
+            across, down = self.area.across(self.xs), self.area.down(self.ys)
+            ink = splat(
+                across * scale + left, down * scale + top, shape,
+                round(self.disc_diameter * scale * 4) / 4, round(self.disc_opacity, 2),
+            )  # fmt: skip
+            self._image = self._colored(ink, self._dots, _INK)
+            self._made_for = wanted
+        return self._image
+
+    def _colored(
+        self,
+        values: npt.NDArray[np.float64] | npt.NDArray[np.intp],
+        colors: npt.NDArray[np.uint32],
+        steps: float = 1.0,
+    ) -> QImage:
+        """Return an image of (rows, columns) values; the old one's memory serves again."""
+        rows, columns = values.shape
+        image = self._image
+        if (image.height(), image.width()) != (rows, columns):
+            image = QImage(columns, rows, QImage.Format.Format_ARGB32_Premultiplied)
+        pixels = np.frombuffer(image.bits(), dtype=np.uint32).reshape(rows, columns)
+        band = max(CHUNK // max(columns, 1), 1)
+        for start in range(0, rows, band):
+            level = (values[start : start + band] * steps).astype(np.intp)
+            colors.take(level, mode="clip", out=pixels[start : start + band])
+        return image
+
+    def _forget(self) -> None:
+        self._counts = None
+        self._forget_image()
+
+    def _forget_image(self) -> None:
+        self._made_for = None
+        self.update()
+
+
+def density_colors(few: QColor, many: QColor, peak: int) -> npt.NDArray[np.uint32]:
+    """Return the colours of the counts 0 (nothing) to `peak`, by the logarithm of the count."""
+    steps = np.log(np.arange(1, peak + 1)) / math.log(max(peak, 2))
+    rgb = np.outer(1 - steps, _rgb(few)) + np.outer(steps, _rgb(many))
+    colors = np.zeros(peak + 1, dtype=np.uint32)
+    colors[1:] = _premultiplied(rgb, np.ones(peak))
+    return colors
+
+
+def round_peak(count: int) -> int:
+    """Return the next of 2, 5, 10, 20, 50 ... `DEEPEST`: it stays put for small changes."""
+    decade = 10 ** (len(str(max(count, 2))) - 1)
+    peak = next(step * decade for step in (1, 2, 5, 10) if step * decade >= max(count, 2))
+    return min(peak, DEEPEST)
+
+
+def _rgb(color: QColor) -> tuple[float, float, float]:
+    return color.redF(), color.greenF(), color.blueF()
+
+
+def _premultiplied(
+    rgb: npt.NDArray[np.float64], opacity: npt.NDArray[np.float64]
+) -> npt.NDArray[np.uint32]:
+    """(n, 3) from 0 to 1 and (n,) to 0xAARRGGBB."""
+    parts = np.column_stack([opacity, rgb * opacity[:, None]])
+    parts = np.rint(parts * 255).astype(np.uint32)
+    return (parts << np.array([24, 16, 8, 0], dtype=np.uint32)).sum(axis=1, dtype=np.uint32)

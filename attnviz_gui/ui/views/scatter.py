@@ -1,0 +1,456 @@
+"""Dot product against cosine distance: every pair, before and after the normalisation.
+
+Up to 20,000 pairs are drawn one by one, more of them as a density over the same axes; none is left
+out in silence. Never changes a number of the frame.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
+
+from attnviz_gui.ui.theme import number
+from attnviz_gui.ui.views.base import View
+from attnviz_gui.ui.views.color_scale import mix
+from attnviz_gui.ui.views.offload import LIVE_PAIRS, Offload, at_once
+from attnviz_gui.ui.views.pairs import Extent, Pairs, grown, padded, pair_points, take_pairs
+from attnviz_gui.ui.views.points import CELL, DEEPEST, Points, round_peak
+from attnviz_gui.ui.views.raster import Area, nearest
+from attnviz_gui.ui.views.readout import Readout
+from attnviz_gui.ui.views.scatter_items import (
+    Entry,
+    Legend,
+    Marked,
+    Marks,
+    NumberAxis,
+    line_pen,
+    one_line,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from PySide6.QtGui import QKeyEvent, QMouseEvent, QPen, QWheelEvent
+    from PySide6.QtWidgets import QWidget
+
+    from attnviz_gui.geometry.live import Frame
+    from attnviz_gui.session.document import Document
+    from attnviz_gui.session.picture import Picture
+    from attnviz_gui.ui.theme import Theme
+    from attnviz_gui.ui.views.pairs import Which
+
+MOVING_PAIRS = 262_144  # at most so many of a very large head's pairs while a slider moves
+REACH = 10.0  # pixels from the mouse to the pair that it means
+CLEAR = 12.0  # pixels around that pair that the readout leaves free
+_ARROWS = {
+    Qt.Key.Key_Up: (-1, 0),
+    Qt.Key.Key_Down: (1, 0),
+    Qt.Key.Key_Left: (0, -1),
+    Qt.Key.Key_Right: (0, 1),
+}
+
+
+class ScatterView(View):
+    """All allowed pairs on true axes, with both regression lines."""
+
+    name = "scatter"
+    offload: Offload = staticmethod(at_once)  # for heads with more than LIVE_PAIRS pairs
+
+    def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(document, theme, parent)
+        self.setAccessibleName(self.title())
+        self.setToolTip(
+            "Every pair of a query and a key that the mask allows: grey before the normalisation, "
+            "green after it.\nAbove 20,000 pairs the colour says how many of them fall on a cell "
+            f"of {CELL:.0f} × {CELL:.0f} pixels, by the logarithm.\n"
+            "Click: pin a pair. Wheel: zoom. Drag: move. Double click: show all. "
+            "Shift and arrows: the next pair."
+        )
+        self.box = pg.ViewBox(enableMenu=False, defaultPadding=0)
+        self.box.disableAutoRange()
+        self.before = Points(self.box, 1)
+        self.after = Points(self.box, 2)
+        self.marks = Marks(self.box, 3, theme)
+        self.legend = Legend(theme)
+        self.readout = Readout(theme, self)
+        self.axes = NumberAxis("left", "dot product q·k"), NumberAxis("bottom", "cosine distance")
+        self.ci.setSpacing(0)
+        self.ci.layout.setContentsMargins(6, 4, 14, 6)
+        self.ci.addItem(self.legend, 0, 1)
+        self.ci.addItem(self.axes[0], 1, 0)
+        self.ci.addItem(self.box, 1, 1)
+        self.ci.addItem(self.axes[1], 2, 1)
+        for axis in self.axes:
+            axis.linkToView(self.box)
+        self.box.sigRangeChanged.connect(self._place)
+        self.box.sigResized.connect(self._place)
+        self.box.sigRangeChangedManually.connect(self._zoom_changed)
+        self.scene().sigMouseClicked.connect(self._clicked)
+
+        self._pairs: tuple[Pairs, Pairs] | None = None  # before, after
+        self._queries: npt.NDArray[np.intp] | None = None  # those drawn while a slider moves
+        self._zoomed = False
+        self._request = 0  # number of the newest work that was handed out
+        self._lit: Entry | None = None  # what the legend says of the focus
+        self._reading: Points | None = None  # what the readout stands beside
+        self.start()
+
+    # -- in words ----------------------------------------------------------------------------
+
+    def title(self) -> str:
+        """What is shown."""
+        return "Dot product and cosine distance"
+
+    def numbers(self) -> str:
+        """Both r, and how many pairs are drawn how."""
+        picture, frame = self.document.picture, self.document.frame
+        if picture is None or frame is None or self._pairs is None:
+            return ""
+        r = [number(f.correlation) for f in (picture.before, frame)]
+        words = f"r {r[0]} → {r[1]}" if r != ["undefined"] * 2 else "r undefined"
+        after = self._pairs[1]
+        n = len(after)
+        counted = f"{n:,} pair" if n == 1 else f"{n:,} pairs"
+        if not after.whole:
+            why = "while moving" if self.document.dragging else "so far"
+            counted = f"{n:,} of {picture.n_pairs:,} pairs {why}"
+        if self.after.dense:
+            counted += " as density"
+        if after.n_undefined:
+            counted += f", {after.n_undefined:,} without a distance"
+        return f"{words} · {counted}"
+
+    # -- the document ------------------------------------------------------------------------
+
+    def draw_picture(self) -> None:
+        """Draw both clouds anew and show all of them."""
+        picture = self._picture
+        n_pairs, n_queries = picture.n_pairs, len(picture.query_tokens)
+        self._queries = None
+        if n_pairs > LIVE_PAIRS:
+            n = max(n_queries * MOVING_PAIRS // n_pairs, 1)
+            self._queries = np.linspace(0, n_queries - 1, n).round().astype(np.intp)
+        self._zoomed = False
+        self._reading = None
+        self._pairs = None
+        self.draw_frame()
+
+    def draw_frame(self) -> None:
+        """Draw the cloud after the normalisation; the one before it stays."""
+        picture, frame = self._picture, self._frame
+        self._request += 1
+        if self._pairs is None:
+            before = take_pairs(picture.before, picture.mask, self._queries)
+            self.before.set_points(before.x, before.y)
+        else:
+            before = self._pairs[0]
+        self._show(before, take_pairs(frame, picture.mask, self._queries))
+        if self._queries is not None and not self.document.dragging:
+            done = partial(self._arrived, self._request)
+            self.offload(partial(self._all_pairs, self._request, picture, frame, before), done)
+
+    def _all_pairs(
+        self, request: int, picture: Picture, frame: Frame, before: Pairs
+    ) -> tuple[Pairs, Pairs] | None:
+        """In a worker: every pair, or None where nobody waits for them any more."""
+        if request != self._request:
+            return None
+        if not before.whole:
+            before = take_pairs(picture.before, picture.mask)
+        return before, take_pairs(frame, picture.mask)
+
+    def _arrived(self, request: int, pairs: tuple[Pairs, Pairs] | None) -> None:
+        if pairs is not None and request == self._request:
+            before, after = pairs
+            self.before.set_points(before.x, before.y)
+            self._show(before, after)
+            self.titled.emit()
+
+    def stop(self) -> None:
+        """Follow the document no longer; work on its way is not waited for."""
+        super().stop()
+        self._request += 1
+
+    def _show(self, before: Pairs, after: Pairs) -> None:
+        self._pairs = before, after
+        self.after.set_points(after.x, after.y)
+        self._fit_axes()
+        self._draw_lines()
+        self._mark_focus()
+        self._mark_watched()
+        self._describe()
+        self._read()
+
+    def draw_focus(self) -> None:
+        """Mark the pairs of the focused query or key, or the focused pair."""
+        self._mark_focus()
+        self._describe()
+        self._read()
+
+    def draw_watched(self) -> None:
+        """Mark the watched pairs."""
+        self._mark_watched()
+        self._describe()
+
+    def draw_theme(self) -> None:
+        """Take the theme's colours."""
+        theme = self.theme
+        ground, text = theme.color("ground"), theme.color("text")
+        for points, role in ((self.before, "before"), (self.after, "after")):
+            color = theme.color(role)
+            points.set_colors(color, mix(ground, color, 0.5), mix(color, text, 0.75))
+        for axis in self.axes:
+            axis.retheme(theme)
+        self.marks.theme = self.legend.theme = theme
+        self.readout.set_theme(theme)
+        if self._pairs is not None:
+            self._draw_lines()
+            self._mark_focus()
+            self._mark_watched()
+            self._describe()
+
+    @property
+    def _picture(self) -> Picture:
+        picture = self.document.picture
+        assert picture is not None
+        return picture
+
+    @property
+    def _frame(self) -> Frame:
+        frame = self.document.frame
+        assert frame is not None
+        return frame
+
+    # -- marks -------------------------------------------------------------------------------
+
+    def _draw_lines(self) -> None:
+        assert self._pairs is not None
+        self.marks.lines = [
+            (pairs.line, pen)
+            for pairs, pen in zip(self._pairs, self._line_pens(), strict=True)
+            if pairs.line is not None
+        ]
+        self.marks.update()
+
+    def _line_pens(self) -> list[QPen]:
+        """Of the regression lines before (dashed) and after."""
+        text = self.theme.color("text")
+        colors = [mix(self.theme.color(role), text, 0.5) for role in ("before", "after")]
+        return [line_pen(colors[0], dashed=True), line_pen(colors[1])]
+
+    def _mark_focus(self) -> None:
+        """Mark what is in focus, and keep what the legend says of it."""
+        picture, theme = self._picture, self.theme
+        i, j = self.document.focus.query, self.document.focus.key
+        marked, entry = None, None
+        if i is not None and j is not None:
+            words = f"{one_line(picture.query_tokens[i])} → {one_line(picture.key_tokens[j])}"
+            marked = self._marked([i], [j], "query", size=8.0, linked=True, ringed=True)
+            entry = Entry(words, dot=theme.color("query"), edge=theme.color("text"))
+        elif i is not None:
+            marked = self._marked([i], slice(None), "query")
+            entry = Entry(f"query {one_line(picture.query_tokens[i])}", dot=theme.color("query"))
+        elif j is not None:
+            marked = self._marked(slice(None), [j], "key")
+            entry = Entry(f"key {one_line(picture.key_tokens[j])}", dot=theme.color("key"))
+        self.marks.focus = [] if marked is None else [marked]
+        self._lit = entry
+        self.marks.update()
+
+    def _mark_watched(self) -> None:
+        self.marks.watched = [
+            self._marked([i], [j], "watched", size=7.0, linked=True)
+            for i, j in self.document.watched_here
+        ]
+        self.marks.update()
+
+    def _marked(self, queries: Which, keys: Which, role: str, **how: Any) -> Marked:
+        frames = self._picture.before, self._frame
+        before, after = pair_points(frames, queries, keys)
+        how.setdefault("size", 6.5 if len(after) <= 64 else 4.5)
+        return Marked(before, after, self.theme.color(role), **how)
+
+    def _describe(self) -> None:
+        """Set the legend and the meaning of the density's colours."""
+        clouds, roles, pens = (self.before, self.after), ("before", "after"), self._line_pens()
+        entries = []
+        for cloud, frame, role, pen in zip(
+            clouds, (self._picture.before, self._frame), roles, pens, strict=True
+        ):
+            words = f"{role}  r {number(frame.correlation)}"
+            dot = None if cloud.dense else self.theme.color(role)
+            entries.append(Entry(words, dot, pen, bar=cloud.ramp if cloud.dense else None))
+        dense = [cloud for cloud in clouds if cloud.dense and cloud.area is not None]
+        if dense:
+            peak = round_peak(max(cloud.highest for cloud in dense))
+            for cloud in dense:
+                cloud.set_peak(peak)
+            more = "" if peak < DEEPEST else " and more"
+            entries.append(Entry(f"1 to {peak:,}{more} pairs per cell"))
+        if self._lit is not None:
+            entries.append(self._lit)
+        if self.marks.watched:
+            entries.append(Entry("watched", dot=self.theme.color("watched")))
+        self.legend.say(entries)
+
+    # -- axes --------------------------------------------------------------------------------
+
+    def _fit_axes(self) -> None:
+        """Show all points: exactly at rest; in a drag the axes hold still and only grow."""
+        assert self._pairs is not None
+        if self._zoomed:
+            return
+        before, after = (pairs.extent for pairs in self._pairs)
+        extent = after.union(before) if after else before
+        if extent is None:
+            extent = Extent(0.0, 2.0, -1.0, 1.0)
+        (left, right), (bottom, top) = self.box.viewRange()
+        if self.document.dragging and self.before.area is not None:
+            x = grown(left, right, extent.left, extent.right)
+            y = grown(bottom, top, extent.bottom, extent.top)
+        else:
+            x, y = padded(extent.left, extent.right), padded(extent.bottom, extent.top)
+        if (x, y) != ((left, right), (bottom, top)):
+            self.box.setRange(xRange=x, yRange=y, padding=0)
+
+    def show_all(self) -> None:
+        """Undo zooming and moving."""
+        self._zoomed = False
+        if self._pairs is not None:
+            self._fit_axes()
+
+    def _zoom_changed(self) -> None:
+        self._zoomed = True
+
+    def _place(self) -> None:
+        """The axes or the size changed: every point has another place."""
+        (left, right), (bottom, top) = self.box.viewRange()
+        size = self.box.size()
+        if size.width() < 1 or size.height() < 1:
+            return
+        area = Area(left, right, bottom, top, size.width(), size.height())
+        if area != self.before.area:
+            for item in (self.before, self.after, self.marks):
+                item.set_area(area)
+            if self._pairs is not None and self.document.picture is not None:
+                self._describe()
+                self._read()
+
+    # -- mouse and keys ----------------------------------------------------------------------
+
+    def pair_at(self, place: QPointF) -> tuple[Points, int, int] | None:
+        """Return which cloud's pair (query, key) is meant by a place in the viewport."""
+        area = self.before.area
+        if self._pairs is None or area is None:
+            return None
+        at = self.box.mapFromScene(self.mapToScene(place.toPoint()))
+        if not self.before.boundingRect().contains(at):
+            return None
+        best = None
+        # After wins where both are equally near.
+        for cloud, pairs in ((self.after, self._pairs[1]), (self.before, self._pairs[0])):
+            found = nearest(cloud.xs, cloud.ys, area, at.x(), at.y(), REACH)
+            if found is not None and (best is None or found[1] < best[0]):
+                best = found[1], cloud, *pairs.pair(found[0])
+        return None if best is None else best[1:]
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Light up the pair under the mouse."""
+        super().mouseMoveEvent(event)
+        if event.buttons() == Qt.MouseButton.NoButton:
+            self._hover(event.position())
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Zoom, and light up what is under the mouse now."""
+        super().wheelEvent(event)
+        self._hover(event.position())
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """The mouse is gone: nothing is read."""
+        self._reading = None
+        self.readout.hide()
+        super().leaveEvent(event)
+
+    def _hover(self, place: QPointF) -> None:
+        found = self.pair_at(place)
+        self._reading = None if found is None else found[0]
+        if found is None:
+            self.document.hover()
+        else:
+            self.document.hover(query=found[1], key=found[2])
+        if self.document.picture is not None:
+            self._read()
+
+    def _clicked(self, event) -> None:
+        if event.button() != Qt.MouseButton.LeftButton or self.document.picture is None:
+            return
+        if event.double():
+            self.show_all()
+            return
+        found = self.pair_at(QPointF(self.mapFromScene(event.scenePos())))
+        if found is not None:
+            self.document.pin(query=found[1], key=found[2])
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Shift and an arrow: pin the neighbour of the pinned pair; other keys are the window's."""
+        shift = Qt.KeyboardModifier.ShiftModifier
+        plain = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        if plain != shift or event.key() not in _ARROWS or self.document.picture is None:
+            super().keyPressEvent(event)
+            return
+        mask, pinned = self._picture.mask, self.document.pinned
+        if pinned.query is None or pinned.key is None:
+            allowed = np.argwhere(mask)
+            target = allowed[0] if len(allowed) else np.array([-1, -1])
+        else:
+            step = np.array(_ARROWS[Qt.Key(event.key())])
+            target = np.array([pinned.query, pinned.key]) + step
+            while _within(target, mask.shape) and not mask[tuple(target)]:
+                target += step
+        if _within(target, mask.shape):
+            self._reading = self.after
+            self.document.pin(int(target[0]), int(target[1]))
+        event.accept()
+
+    # -- the readout -------------------------------------------------------------------------
+
+    def viewportEvent(self, event: QEvent) -> bool:
+        """Show no tooltip over the readout."""
+        if event.type() == QEvent.Type.ToolTip and self._reading is not None:
+            return True
+        return super().viewportEvent(event)
+
+    def _read(self) -> None:
+        """Tell about the pair that was chosen here, beside its point."""
+        picture, area = self._picture, self.before.area
+        i, j = self.document.focus.query, self.document.focus.key
+        before = after = np.empty((0, 2))
+        if self._reading is not None and i is not None and j is not None:
+            before, after = pair_points((picture.before, self._frame), [i], [j])
+        if not len(before) or area is None or i is None or j is None:
+            self.readout.hide()
+            return
+        x, y = (before if self._reading is self.before else after)[0]
+        at = self.box.mapToScene(QPointF(float(area.across(x)), float(area.down(y))))
+        clear = QRectF(-CLEAR, -CLEAR, 2 * CLEAR, 2 * CLEAR)
+        clear.translate(self.mapFromScene(at))
+        attention, logit = picture.attention[i, j], picture.logits[i, j]
+        lines = (
+            f"{one_line(picture.query_tokens[i])} → {one_line(picture.key_tokens[j])}",
+            f"attention {number(float(attention))} · logit {number(float(logit))}",
+            f"dot {_change(before[0, 1], after[0, 1])}",
+            f"distance {_change(before[0, 0], after[0, 0])}",
+        )
+        self.readout.say(lines, clear.toAlignedRect())
+
+
+def _change(before: float, after: float) -> str:
+    first, second = number(float(before)), number(float(after))
+    return first if first == second else f"{first} → {second}"
+
+
+def _within(place: npt.NDArray[np.intp], shape: tuple[int, ...]) -> bool:
+    return bool((place >= 0).all() and (place < shape).all())
