@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QObject
+from PySide6.QtCore import QEvent, QObject, qInstallMessageHandler
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 import attnviz_gui
@@ -110,7 +110,7 @@ def frames(app: QApplication, capture: Capture) -> tuple[float, float]:
     painted = Painted([window.scatter, window.embedding])
     window.document.show_head(1, 7)
     window.document.begin_drag()
-    values = np.sin(np.linspace(0, 6, FRAMES)) * 2
+    values = np.sin(np.linspace(0.01, 6, FRAMES)) * 2  # no two in a row alike
     ours = [painted.time(app, lambda t=t: window.document.move(t=float(t))) for t in values]
     window.document.end_drag()
     window.close()
@@ -149,6 +149,7 @@ def switches(app: QApplication, capture: Capture) -> tuple[float, float]:
 
 
 def rows() -> list[tuple[str, float, float, str]]:
+    qInstallMessageHandler(lambda *_: None)  # the offscreen platform remarks on size hints
     app = start_on_screen()
     model = attnviz_gui.load_model("bundled", device="cpu")
     table = []

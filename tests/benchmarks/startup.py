@@ -25,10 +25,13 @@ class Watch(QObject):
         return False
 
 watch = Watch()
-window.installEventFilter(watch)
+port = window.viewport() if hasattr(window, "viewport") else window
+port.installEventFilter(watch)
 window.show()
-while not watch.painted:
+until = time.time() + 30
+while not watch.painted and time.time() < until:
     app.processEvents()
+assert watch.painted
 print(time.time(), flush=True)
 os._exit(0)
 """

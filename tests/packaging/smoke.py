@@ -21,6 +21,8 @@ from PySide6.QtGui import QImage
 
 TEXT = "The brown capybara is sleeping now."
 PICTURES = ("heatmap.png", "scatter.png", "embedding.png")
+# Qt's offscreen platform says this whenever a window with a minimum size is shown.
+EXPECTED = {"This plugin does not support propagateSizeHints()"}
 WAIT = 300  # seconds for one run; the first one reads the whole folder from disk
 
 
@@ -53,7 +55,8 @@ class Program:
         """Run it; it must end well and write nothing to stderr."""
         run = self.run(*arguments)
         _expect(run.returncode == 0, f"exit code {run.returncode}\n{run.stdout}{run.stderr}")
-        _expect(not run.stderr, f"unexpected on stderr:\n{run.stderr}")
+        unexpected = [line for line in run.stderr.splitlines() if line not in EXPECTED]
+        _expect(not unexpected, "unexpected on stderr:\n" + "\n".join(unexpected))
         return run.stdout
 
 
