@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,8 @@ def fit(
                 where = int(np.searchsorted(ts, t))
                 ts, values = np.insert(ts, where, t), np.insert(values, where, value)
     if np.isnan(values).all():
-        raise InputError(f"The objective “{objective}” has no value here: {outcome.reason[0]}.")
+        reason = Counter(outcome.reason).most_common(1)[0][0]
+        raise InputError(f"The objective “{objective}” has no value here: {reason}.")
 
     best = int(np.nanargmax(values))
     t = float(ts[best])

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attnviz_gui.geometry.arrays import as_vectors
+from attnviz_gui.errors import InputError
+from attnviz_gui.geometry.arrays import as_float64, as_vectors
 from attnviz_gui.geometry.lines import strongest_keys, strongest_pairs, top_entries
 from attnviz_gui.geometry.moments import PairMoments
+from attnviz_gui.geometry.normalization import checked_scale
 from attnviz_gui.geometry.pearson import pearson
 from attnviz_gui.geometry.projection import JointPlane, Projection
 
@@ -74,8 +76,19 @@ class LiveHead:
             The scale c > 0.
         near
             The earlier picture that the plane is turned to, see `project`.
+
+        Raises
+        ------
+        InputError
+            When the shift is not a vector of head_dim, or the scale is not above 0.
         """
-        return Frame(self, shift, scale, scale * self.query, (self.key + shift) / scale, near)
+        scale = checked_scale(scale)
+        vector = as_float64(shift, "The shift").copy()  # the caller's may change; a frame never
+        if vector.shape != self.key_mean.shape:
+            raise InputError(
+                f"The shift must have the shape {self.key_mean.shape}, not {vector.shape}."
+            )
+        return Frame(self, vector, scale, scale * self.query, (self.key + vector) / scale, near)
 
     @cached_property
     def plane(self) -> JointPlane:
