@@ -1,0 +1,337 @@
+"""What is inside a plane's axes: lines, markers, labels, the focus on top of them.
+
+Works in the view box's pixels and draws from arrays; knows nothing of the document. A highlight
+is drawn over the rest and never recolours it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QPainter, QPen
+
+from attnviz_gui.ui.views import labels, marks
+from attnviz_gui.ui.views.plane_content import EMPTY, Links, Lit
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from attnviz_gui.ui.theme import Theme
+
+    Float = npt.NDArray[np.float64]
+    Int = npt.NDArray[np.intp]
+    Bool = npt.NDArray[np.bool_]
+    Bounds = tuple[float, float, float, float]
+
+VEIL = 0.72  # how far the rest fades behind the focus
+
+
+class Labelling:
+    """Labels that have been given their places, and that keep them while the points move."""
+
+    def __init__(self, index: Int = EMPTY, corner: Float | None = None) -> None:
+        self.index = index
+        self.corner = np.zeros((0, 2)) if corner is None else corner
+        self.shown = np.ones(len(index), dtype=bool)
+
+    def follow(self, points: Float, sizes: Float, bounds: Bounds) -> None:
+        """Drop the labels that now overlap a more important one or leave the bounds.
+
+        They stay away until labels are placed anew: nothing flickers during a drag.
+        """
+        low = points[self.index] + self.corner
+        high = low + sizes[self.index]
+        self.shown &= (low >= bounds[:2]).all(axis=1) & (high <= bounds[2:]).all(axis=1)
+        rows = np.flatnonzero(self.shown)
+        self.shown[rows] = labels.disjoint(low[rows], high[rows])
+
+
+class Drawing(pg.GraphicsObject):
+    """Points 0 … n_queries-1 are queries, the others keys.
+
+    Parameters
+    ----------
+    box : pyqtgraph.ViewBox
+        Where it draws, and whose range it follows.
+    """
+
+    def __init__(self, box: pg.ViewBox, theme: Theme) -> None:
+        super().__init__(box)
+        self._box = box
+        self.xy: Float = np.zeros((0, 2))
+        self.n_queries = 0
+        self.diameter = marks.diameter(0)
+        self.art = labels.LabelArt()
+        self.order = EMPTY
+        self.links = Links()
+        self.watched = Links()
+        self.lit: Lit | None = None
+        self._moving = False
+        self._pixels: Float | None = None
+        self._labels: Labelling | None = None
+        self._lit_labels: Labelling | None = None
+        self._lines = marks.Lines()
+        self._markers = marks.Markers()
+        self.setAcceptedMouseButtons(Qt.MouseButton.NoButton)
+        self.setZValue(10)
+        self.retheme(theme)
+        box.sigResized.connect(self._view_changed)
+        box.sigRangeChanged.connect(self._view_changed)
+
+    def retheme(self, theme: Theme) -> None:
+        """Take another theme's colours."""
+        roles = "ground", "text", "muted", "query", "key", "watched"
+        self._colors = {role: theme.color(role) for role in roles}
+        self._veil = theme.color("ground", VEIL)
+        # A label has its marker's colour, made to read as text.
+        contrast = 7.0 if theme.name == "paper" else 4.5
+        ground, text = self._colors["ground"], self._colors["text"]
+        self._label_colors = [
+            labels.readable(self._colors[role], ground, text, contrast) for role in ("query", "key")
+        ]
+        self.update()
+
+    # -- what to draw ------------------------------------------------------------------------
+
+    def set_tokens(self, art: labels.LabelArt, n_queries: int, order: Int) -> None:
+        """Take the labels of all points, and the points in the order of their importance."""
+        self.n_queries = n_queries
+        self.diameter = marks.diameter(max(n_queries, len(art.texts) - n_queries))
+        self.art = art
+        self.order = order
+        self.lit = None
+        self.replace_labels()
+
+    def set_order(self, order: Int) -> None:
+        """Take another order of importance."""
+        self.order = order
+        self.replace_labels()
+
+    def set_points(self, xy: Float, *, moving: bool) -> None:
+        """Take positions, (N, 2) in the plane's unit; labels are placed anew unless `moving`."""
+        self.xy = xy
+        self._pixels = None
+        self._moving = moving
+        if not moving:
+            self._labels = self._lit_labels = None
+        self.update()
+
+    def set_links(self, links: Links) -> None:
+        """Take the lines."""
+        self.links = links
+        self.replace_labels()
+
+    def set_watched(self, watched: Links) -> None:
+        """Take the watched pairs."""
+        self.watched = watched
+        self.update()
+
+    def set_lit(self, lit: Lit | None) -> None:
+        """Take the focus."""
+        self.lit = lit
+        self._lit_labels = None
+        self.update()
+
+    def replace_labels(self) -> None:
+        """Place the labels anew when next drawn."""
+        self._labels = self._lit_labels = None
+        self.update()
+
+    # -- where things are --------------------------------------------------------------------
+
+    def boundingRect(self) -> QRectF:
+        """The view box's rectangle."""
+        return self._box.rect()
+
+    def pixels(self) -> Float:
+        """Return where the points are, (N, 2) in the view box's pixels."""
+        if self._pixels is None:
+            (x0, x1), (y0, y1) = self._box.viewRange()
+            area = self.boundingRect()
+            scale = area.width() / (x1 - x0), -area.height() / (y1 - y0)
+            self._pixels = (self.xy - (x0, y1)) * scale + (area.left(), area.top())
+        return self._pixels
+
+    def nearest(self, x: float, y: float, within: float) -> int | None:
+        """Return the point nearest to a place in pixels, None where none is `within`."""
+        points = self.pixels()
+        if not len(points):
+            return None
+        distance = np.hypot(points[:, 0] - x, points[:, 1] - y)
+        i = int(np.nanargmin(distance)) if np.isfinite(distance).any() else 0
+        return i if distance[i] <= within else None
+
+    def label_rectangles(self) -> list[QRectF]:
+        """Return the rectangles of the labels that are drawn, in the view box's pixels."""
+        base, lit = self._place()
+        points, sizes = self.pixels(), self.art.sizes
+        both = np.concatenate([base.index[base.shown], lit.index[lit.shown]])
+        corner = np.concatenate([base.corner[base.shown], lit.corner[lit.shown]])
+        return labels.rectangles(points[both], corner, sizes[both])
+
+    def lit_rectangles(self) -> list[QRectF]:
+        """Return the rectangles of the labels of the points in focus."""
+        lit = self._place()[1]
+        chosen = lit.shown & np.isin(lit.index, [] if self.lit is None else self.lit.chosen)
+        index = lit.index[chosen]
+        return labels.rectangles(self.pixels()[index], lit.corner[chosen], self.art.sizes[index])
+
+    def labelled(self) -> list[int]:
+        """Return the points whose labels are drawn."""
+        base, lit = self._place()
+        return [*base.index[base.shown].tolist(), *lit.index[lit.shown].tolist()]
+
+    def _view_changed(self, *_: object) -> None:
+        self.prepareGeometryChange()
+        self._pixels = None
+        if not self._moving:
+            self._labels = self._lit_labels = None
+        self.update()
+
+    def _bounds(self) -> Bounds:
+        area = self.boundingRect()
+        return area.left() + 1, area.top() + 1, area.right() - 1, area.bottom() - 1
+
+    def _place(self) -> tuple[Labelling, Labelling]:
+        """Return the labels of the rest and of the focus; none of them overlap."""
+        points, sizes, bounds = self.pixels(), self.art.sizes, self._bounds()
+        inside: Bool = np.all((points >= bounds[:2]) & (points <= bounds[2:]), axis=1)
+        if self._labels is None:
+            self._labels = Labelling(
+                *labels.place(
+                    points,
+                    sizes,
+                    self.order[inside[self.order]],
+                    bounds=bounds,
+                    radius=self.diameter / 2,
+                    away=self._away(points),
+                )
+            )
+        elif self._moving:
+            self._labels.follow(points, sizes, bounds)
+        base = self._labels
+        if self.lit is None:
+            return base, Labelling()
+        if self._lit_labels is None:
+            self._lit_labels = self._place_lit(points, base, inside, bounds)
+        elif self._moving:
+            self._lit_labels.follow(points, sizes, bounds)
+        lit = self._lit_labels
+        # The focus goes first: what is in its labels' way makes room.
+        rest = Labelling(base.index, base.corner)
+        rest.shown = base.shown & ~np.isin(base.index, lit.index)
+        rows = np.flatnonzero(rest.shown)
+        shown = np.flatnonzero(lit.shown)
+        index = np.concatenate([lit.index[shown], base.index[rows]])
+        low = points[index] + np.concatenate([lit.corner[shown], base.corner[rows]])
+        rest.shown[rows] = labels.disjoint(low, low + sizes[index])[len(shown) :]
+        return rest, lit
+
+    def _place_lit(self, points: Float, base: Labelling, inside: Bool, bounds: Bounds) -> Labelling:
+        """Place the labels of the focus; those that have a place already keep it."""
+        assert self.lit is not None
+        wanted = np.concatenate([self.lit.chosen, self.lit.others])
+        wanted = wanted[inside[wanted]]
+        index, corner = labels.place(
+            points,
+            self.art.sizes,
+            wanted,
+            bounds=bounds,
+            radius=self.diameter / 2 + 2.5,  # outside the ring
+            obstacles=points[wanted],
+            away=self._away(points),
+            n_forced=len(self.lit.chosen),
+        )
+        return Labelling(index, corner)
+
+    def _away(self, points: Float) -> Float:
+        """Return each point's mean direction along its lines: labels stand on the other side."""
+        sums = np.zeros((len(points), 2))
+        for links in (self.links, self.watched):
+            if not len(links):
+                continue
+            step = points[links.end] - points[links.start]
+            step /= np.maximum(np.hypot(*step.T), 1e-9)[:, None]
+            for ends, sign in ((links.start, 1), (links.end, -1)):
+                for axis in (0, 1):
+                    sums[:, axis] += np.bincount(
+                        ends, weights=sign * step[:, axis], minlength=len(points)
+                    )
+        return sums / np.maximum(np.hypot(*sums.T), 1)[:, None]
+
+    # -- drawing -----------------------------------------------------------------------------
+
+    def paint(self, p: QPainter, *_: object) -> None:
+        """Draw everything, from the back to the front."""
+        area = self.boundingRect()
+        if not len(self.xy) or area.width() < 8 or area.height() < 8:
+            return
+        p.save()
+        p.setClipRect(area)
+        p.setRenderHint(QPainter.RenderHint.Antialiasing)
+        points = self.pixels()
+        scale = p.deviceTransform().m11()
+        base, lit = self._place()
+        self._draw_links(p, points, self.links, "muted")
+        self._draw_markers(p, points, np.arange(len(points)), scale)
+        if self.lit is None:
+            self._draw_watched(p, points, scale)
+            self._draw_labels(p, points, base, scale)
+        else:
+            self._draw_labels(p, points, base, scale)
+            p.fillRect(area, self._veil)
+            self._draw_links(p, points, self.lit.links, self.lit.color, thinnest=1.4)
+            self._draw_watched(p, points, scale)
+            self._draw_lit(p, points, scale)
+            self._draw_labels(p, points, lit, scale)
+        p.restore()
+
+    def _draw_links(
+        self, p: QPainter, points: Float, links: Links, role: str, thinnest: float = 1.0
+    ) -> None:
+        if len(links):
+            color, ground = self._colors[role], self._colors["ground"]
+            start, end = points[links.start], points[links.end]
+            self._lines.draw(p, start, end, links.weight, color, ground, thinnest=thinnest)
+
+    def _draw_markers(self, p: QPainter, points: Float, index: Int, scale: float) -> None:
+        colors = self._colors
+        queries = index < self.n_queries
+        of_keys, of_queries = points[index[~queries]], points[index[queries]]
+        size, rim = self.diameter, colors["ground"]
+        self._markers.draw(p, of_keys, "triangle", size, colors["key"], rim, scale)
+        self._markers.draw(p, of_queries, "circle", size, colors["query"], rim, scale)
+
+    def _draw_watched(self, p: QPainter, points: Float, scale: float) -> None:
+        links = self.watched
+        if len(links):
+            red = self._colors["watched"]
+            start, end = points[links.start], points[links.end]
+            # Always the full red: a watched pair that attends little is still looked for.
+            self._lines.draw(p, start, end, links.weight, red, red, thinnest=1.6)
+            self._draw_markers(p, points, np.unique([links.start, links.end]), scale)
+
+    def _draw_lit(self, p: QPainter, points: Float, scale: float) -> None:
+        assert self.lit is not None
+        index = np.concatenate([self.lit.others, self.lit.chosen])
+        self._draw_markers(p, points, index, scale)
+        p.setBrush(Qt.BrushStyle.NoBrush)
+        for i in self.lit.chosen.tolist():
+            p.setPen(QPen(self._colors["query" if i < self.n_queries else "key"], 2))
+            radius = self.diameter / 2 + 3.5
+            p.drawEllipse(QPointF(*points[i].tolist()), radius, radius)
+
+    def _draw_labels(self, p: QPainter, points: Float, which: Labelling, scale: float) -> None:
+        index = which.index[which.shown]
+        chosen = index.tolist()
+        self.art.draw(
+            p,
+            chosen,
+            points[index] + which.corner[which.shown],
+            [self._label_colors[i >= self.n_queries] for i in chosen],
+            self._colors["ground"],
+            scale,
+        )

@@ -1,0 +1,458 @@
+"""Queries and keys of a head in one joint plane, before and after the normalisation.
+
+Draws positions that the geometry has computed, and computes none itself; before and after have the
+same scale wherever that leaves both readable, and say so where it does not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from PySide6.QtCore import QEasingCurve, QEvent, QPointF, QRectF, Qt, QVariantAnimation
+
+from attnviz_gui.session.document import Focus, Sliders
+from attnviz_gui.ui.theme import number
+from attnviz_gui.ui.views import plane_content as content
+from attnviz_gui.ui.views.base import View
+from attnviz_gui.ui.views.labels import LabelArt
+from attnviz_gui.ui.views.plane import Plane, box_around
+from attnviz_gui.ui.views.readout import Readout
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from PySide6.QtGui import QHelpEvent, QHideEvent, QKeyEvent, QMouseEvent, QResizeEvent
+    from PySide6.QtWidgets import QWidget
+
+    from attnviz_gui.session.document import Document
+    from attnviz_gui.session.picture import Picture
+    from attnviz_gui.ui.theme import Theme
+
+    Float = npt.NDArray[np.float64]
+    Int = npt.NDArray[np.intp]
+
+GLIDE = 200  # milliseconds
+REACH = 12  # pixels around a point in which the mouse finds it
+AXIS = 60  # pixels for an axis down with its name
+SAME_SCALE = 3.0  # before and after share their scale up to this ratio of their sizes
+NARROW = 120  # pixels; two planes are drawn only where both are at least as wide and high
+GROW = 1.25  # room that a growing cloud gets at once during a drag
+CLEAR = 14  # pixels around a chosen point that the readout leaves free
+BEFORE = Sliders()
+STEPS = {
+    int(Qt.Key.Key_Left): (-1, 0),
+    int(Qt.Key.Key_Right): (1, 0),
+    int(Qt.Key.Key_Up): (0, -1),
+    int(Qt.Key.Key_Down): (0, 1),
+}
+
+
+class EmbeddingView(View):
+    """The joint plane: blue circles are queries, orange triangles are keys."""
+
+    name = "embedding"
+
+    def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(document, theme, parent)
+        self.setAccessibleName("Queries and keys in the joint plane")
+        self.setAccessibleDescription(
+            "Queries as circles and keys as triangles in the plane of their principal components. "
+            "Shift and the arrow keys step through queries (left, right) and keys (up, down)."
+        )
+        self.setToolTip(
+            "Click a point to keep it lit, Shift+click to add its counterpart. Scroll to zoom, "
+            "drag to move, double click to see everything."
+        )
+        # `right` is the only plane when one is shown; `left` shows before beside it.
+        self.left, self.right = Plane(theme), Plane(theme)
+        self._arrangement: tuple[str, ...] = ()
+        self._mix = 1.0  # what the right plane shows: 0 before, 1 after, between while gliding
+        self._plane_option = document.options.plane
+        self._labels = LabelArt()
+        self._held = False  # the range was set by hand
+        self._same_scale = True
+        self._line_option: tuple[str, int] | None = None
+        self._pairs = np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+        self._under: tuple[Plane, Focus] | None = None  # what the readout tells about
+        self._pinned_before = Focus()
+        self.readout = Readout(theme, self)
+        self._glide = QVariantAnimation(self)
+        self._glide.setDuration(GLIDE)
+        self._glide.setEasingCurve(QEasingCurve.Type.InOutCubic)
+        self._glide.valueChanged.connect(self._glided)
+        self._glide.finished.connect(self._glide_ended)
+        self.ci.layout.setSpacing(10)
+        for plane in (self.left, self.right):
+            plane.box.sigResized.connect(self._resized)
+            plane.box.sigRangeChangedManually.connect(self._ranged_by_hand)
+        self.scene().sigMouseClicked.connect(self._clicked)
+        self._arrange()
+
+    def stop(self) -> None:
+        """Follow the document no longer."""
+        self._finish_glide()
+        super().stop()
+
+    # -- what is said ------------------------------------------------------------------------
+
+    def title(self) -> str:
+        """The head's name."""
+        picture = self.document.picture
+        return "Queries and keys" + (f"  {picture.name}" if picture else "")
+
+    def numbers(self) -> str:
+        """Share of variance in the plane and mean drawn length of the lines, before → after."""
+        picture, frame = self.document.picture, self.document.frame
+        if picture is None or frame is None:
+            return ""
+        return content.numbers(picture, frame, self._pairs)
+
+    def _draw_captions(self) -> None:
+        right = "before" if self._target_mix() == 0 else "after"
+        rest = content.caption(self.document.sliders if right == "after" else BEFORE)
+        if "left" in self._arrangement:
+            self.left.caption.set_text("before", content.caption(BEFORE))
+            if not self._same_scale:
+                ratio = self.right.looking()[1] / self.left.looking()[1]
+                how = "smaller" if ratio > 1 else "larger"
+                rest += f" · drawn {number(max(ratio, 1 / ratio), 2)}× {how}"
+        elif self.document.options.plane == "both":
+            rest += " · no room for before"
+        self.right.caption.set_text(right, rest)
+        captions = [p.caption for p in (self.left, self.right) if self._shown(p)]
+        # Room for other numbers: a line is not to break while a slider moves.
+        room = self.width() - 12 - AXIS
+        if self._arrangement[-1] == "beside":
+            room = (self.width() - 22) / 2 - AXIS
+        lines = 1 + any(c.needs() + 30 > room for c in captions)
+        for caption in captions:
+            caption.set_lines(lines)
+
+    # -- following the document --------------------------------------------------------------
+
+    def draw_picture(self) -> None:
+        """Another head: other points, other lines, all of it in sight."""
+        picture = self._picture
+        self._glide.stop()
+        self._plane_option = self.document.options.plane
+        self._mix = self._target_mix()
+        self._arrange()
+        tokens = (*picture.query_tokens, *picture.key_tokens)
+        if tokens != self._labels.tokens:
+            self._labels = LabelArt(tokens)
+        order = content.importance(picture, self.document.watched_here)
+        for plane in (self.left, self.right):
+            plane.drawing.set_tokens(self._labels, len(picture.query_tokens), order)
+        self._held = False
+        self._line_option = None
+        self._take_lines()
+        self._draw_points(moving=False)
+        self._fit()
+        self.draw_watched()
+        self.draw_focus()
+
+    def draw_frame(self) -> None:
+        """Move the points after; the range holds during a drag and fits at rest."""
+        dragging = self.document.dragging
+        self._draw_points(moving=dragging, before=False)
+        if not dragging:
+            self._fit()
+        elif not self._held and not self.right.shows(box_around(self._right_points())):
+            self._fit(GROW)
+        self._draw_captions()
+        self._read()
+
+    def draw_options(self) -> None:
+        """Take the choice of lines and of planes."""
+        self._take_lines()
+        plane = self.document.options.plane
+        if plane == self._plane_option:
+            return
+        old, self._plane_option = self._plane_option, plane
+        self._glide.stop()
+        alone = "both" not in (old, plane)
+        if alone and self.document.options.animate and self.isVisible():
+            self._glide.setStartValue(self._mix)
+            self._glide.setEndValue(self._target_mix())
+            self._glide.start()
+            self._draw_captions()
+            return
+        self._mix = self._target_mix()
+        self._arrange()
+        self._draw_points(moving=False)
+        self._fit()
+        self.draw_focus()
+
+    def draw_watched(self) -> None:
+        """Lay the watched pairs over everything, in red."""
+        here = self.document.watched_here
+        q = np.array([i for i, _ in here], dtype=np.intp)
+        k = np.array([j for _, j in here], dtype=np.intp)
+        links = content.links(self._picture, q, k)
+        order = content.importance(self._picture, here)
+        for plane in (self.left, self.right):
+            plane.drawing.set_watched(links)
+            plane.drawing.set_order(order)
+
+    def draw_focus(self) -> None:
+        """Ring the focus and draw its lines; the rest fades."""
+        focus = self.document.focus
+        lit = content.lit(self._picture, focus)
+        for plane in (self.left, self.right):
+            plane.drawing.set_lit(lit)
+        if focus:
+            self.setAccessibleDescription(". ".join(self._describe(focus)))
+        self._read()
+
+    def draw_theme(self) -> None:
+        """Take the theme's colours."""
+        self.readout.set_theme(self.theme)
+        for plane in (self.left, self.right):
+            plane.retheme(self.theme)
+
+    # -- points ------------------------------------------------------------------------------
+
+    @property
+    def _picture(self) -> Picture:
+        picture = self.document.picture
+        assert picture is not None
+        return picture
+
+    def _points(self, which: str) -> Float:
+        """Positions of queries, then keys, (T_q + T_k, 2)."""
+        frame = self._picture.before if which == "before" else self.document.frame
+        assert frame is not None
+        return np.concatenate([frame.projection.query_xy, frame.projection.key_xy])
+
+    def _right_points(self) -> Float:
+        if self._mix == 0:
+            return self._points("before")
+        if self._mix == 1:
+            return self._points("after")
+        before = self._points("before")
+        return before + self._mix * (self._points("after") - before)
+
+    def _draw_points(self, *, moving: bool, before: bool = True) -> None:
+        if before:
+            self.left.drawing.set_points(self._points("before"), moving=False)
+        if before or self._mix > 0:
+            self.right.drawing.set_points(self._right_points(), moving=moving)
+
+    # -- lines -------------------------------------------------------------------------------
+
+    def _take_lines(self) -> None:
+        """Choose the lines again where the choice or the picture has changed."""
+        options = self.document.options
+        option = options.lines, options.n_lines if options.lines == "top entries" else 0
+        if option == self._line_option:
+            return
+        self._line_option = option
+        self._pairs = content.line_pairs(self._picture, options)
+        none = options.lines == "none"
+        links = content.Links() if none else content.links(self._picture, *self._pairs)
+        for plane in (self.left, self.right):
+            plane.drawing.set_links(links)
+
+    # -- the readout -------------------------------------------------------------------------
+
+    def _describe(self, focus: Focus) -> tuple[str, ...]:
+        frame = self.document.frame
+        assert frame is not None
+        return content.describe(self._picture, frame, focus)
+
+    def _read(self) -> None:
+        """Tell about the focus that was chosen here, beside its point."""
+        focus, found = self.document.focus, self._under
+        if found is None or found[1] != focus or not focus or self.theme.name == "paper":
+            self.readout.hide()
+            return
+        plane = found[0]
+        drawing = plane.drawing
+        assert drawing.lit is not None
+        area = QRectF()
+        for x, y in drawing.pixels()[drawing.lit.chosen].tolist():
+            area |= QRectF(x - CLEAR, y - CLEAR, 2 * CLEAR, 2 * CLEAR)
+        for label in drawing.lit_rectangles():
+            area |= label
+        area = plane.box.mapRectToScene(area).intersected(plane.area())
+        self.readout.say(self._describe(focus), area.toAlignedRect())
+
+    # -- range -------------------------------------------------------------------------------
+
+    def _fit(self, grow: float = 1.0) -> None:
+        """Show all points; before and after at the same scale where both stay readable."""
+        if self._held or self.document.picture is None:
+            return
+        before, after = box_around(self._points("before")), box_around(self._points("after"))
+        sizes = sorted((before.size, after.size))
+        # A cloud that is one point is that at any scale.
+        self._same_scale = sizes[1] <= SAME_SCALE * sizes[0] or sizes[0] < 1e-9 * sizes[1]
+        if self._same_scale:
+            before = after = before.union(after)
+        planes = [p for p in (self.left, self.right) if self._shown(p)]
+        if len(planes) == 2:
+            units = [self.left.unit_to_fit(before), self.right.unit_to_fit(after)]
+            if self._same_scale:
+                units = [max(units)] * 2
+            self.left.look(before.center, units[0])
+            self.right.look(after.center, units[1] * grow)
+            if grow > 1 and self._same_scale:
+                self.left.look(before.center, units[0] * grow)
+        else:
+            # Between the two while gliding; the lengths of a pixel on a logarithmic scale.
+            m = self._mix
+            a, b = self.right.unit_to_fit(before), self.right.unit_to_fit(after)
+            center = np.array(before.center) * (1 - m) + np.array(after.center) * m
+            self.right.look((float(center[0]), float(center[1])), a ** (1 - m) * b**m * grow)
+        self._draw_captions()
+
+    def _shown(self, plane: Plane) -> bool:
+        return ("left" if plane is self.left else "right") in self._arrangement
+
+    def _resized(self, *_: object) -> None:
+        self._fit()
+
+    def _ranged_by_hand(self, *_: object) -> None:
+        """The user zooms or moves: the range is kept, and the other plane goes along."""
+        self._held = True
+        if self._same_scale and len(self._arrangement) == 3:
+            moved = self.left if self.sender() is self.left.box else self.right
+            other = self.right if moved is self.left else self.left
+            other.look(*moved.looking(), by_hand=True)
+
+    def _arrange(self) -> None:
+        """Lay the planes out: side by side, one above the other, or the right one alone."""
+        w, h = self.width() - 80, self.height() - 70
+        arrangement: tuple[str, ...] = ("right",)
+        if self.document.options.plane == "both":
+            beside, above = min((w - 60) / 2, h), min(w, (h - 60) / 2)
+            if max(beside, above) >= NARROW:
+                arrangement = "left", "right", "beside" if beside >= above else "above"
+        two = len(arrangement) > 1
+        self.left.caption.legend, self.right.caption.legend = two, not two
+        # The names of the axes stand once where the planes share them.
+        self.right.left.showLabel(arrangement[-1] != "beside")
+        self.right.left.setWidth(AXIS - 14 * (arrangement[-1] == "beside"))
+        self.left.left.setWidth(AXIS)
+        if arrangement == self._arrangement:
+            return
+        for plane in (self.left, self.right):
+            if plane.scene() is not None:
+                self.ci.removeItem(plane)
+        self._arrangement = arrangement
+        if two:
+            self.ci.addItem(self.left, 0, 0)
+        row, column = (1, 0) if arrangement[-1] == "above" else (0, int(two))
+        self.ci.addItem(self.right, row, column)
+
+    # -- before and after in one plane -------------------------------------------------------
+
+    def _target_mix(self) -> float:
+        return 0.0 if self.document.options.plane == "before" else 1.0
+
+    def _glided(self, value: float) -> None:
+        # The animation also tells of values while it is set up.
+        if self._glide.state() == QVariantAnimation.State.Running:
+            self._mix = float(value)
+            self._draw_points(moving=True, before=False)
+            self._fit()
+            self._read()
+
+    def _glide_ended(self) -> None:
+        self._mix = self._target_mix()
+        self._draw_points(moving=False)
+        self._fit()
+        self._read()
+
+    def _finish_glide(self) -> None:
+        if self._glide.state() != QVariantAnimation.State.Stopped:
+            self._glide.stop()
+            self._glide_ended()
+
+    # -- mouse and keys ----------------------------------------------------------------------
+
+    def point_at(self, position: QPointF) -> tuple[Plane, Focus] | None:
+        """Return the plane and the query or key at a place of the viewport."""
+        spot = self.mapToScene(position.toPoint())
+        for plane in (self.left, self.right):
+            if self._shown(plane) and plane.area().contains(spot):
+                place = plane.box.mapFromScene(spot)
+                point = plane.drawing.nearest(place.x(), place.y(), REACH)
+                if point is None:
+                    return None
+                n = plane.drawing.n_queries
+                return plane, Focus(query=point) if point < n else Focus(key=point - n)
+        return None
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Light up what is under the mouse."""
+        super().mouseMoveEvent(event)
+        if event.buttons() or self.document.picture is None:
+            return
+        self._under = self.point_at(event.position())
+        focus = self._under[1] if self._under else Focus()
+        self.document.hover(focus.query, focus.key)
+        self._read()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """The mouse is gone."""
+        self._under = None
+        super().leaveEvent(event)
+
+    def _clicked(self, event) -> None:
+        if event.button() != Qt.MouseButton.LeftButton or self.document.picture is None:
+            return
+        if event.double():
+            self._held = False
+            self._fit()
+            # The first click of the two has pinned: a double click is to change the zoom alone.
+            if self.document.pinned != self._pinned_before:
+                before = self._pinned_before or self.document.pinned
+                self.document.pin(before.query, before.key)
+            return
+        self._pinned_before = pinned = self.document.pinned
+        found = self.point_at(QPointF(self.mapFromScene(event.scenePos())))
+        if found is None:
+            return
+        focus = found[1]
+        if event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            query = pinned.query if focus.query is None else focus.query
+            key = pinned.key if focus.key is None else focus.key
+            focus = Focus(query, key)
+        self._under = found[0], focus
+        self.document.pin(focus.query, focus.key)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Shift and an arrow step through queries (left, right) or keys (up, down)."""
+        step = STEPS.get(event.key())
+        keys = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        if step is None or keys != Qt.KeyboardModifier.ShiftModifier or not self.document.picture:
+            super().keyPressEvent(event)
+            return
+        event.accept()
+        pinned = self.document.pinned
+        focus = content.step(self._picture, pinned, *step)
+        if focus != pinned:  # pinning the same again would let go
+            self._under = self.right, focus
+            self.document.pin(focus.query, focus.key)
+
+    # -- Qt ----------------------------------------------------------------------------------
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Lay the planes out anew."""
+        super().resizeEvent(event)
+        if hasattr(self, "_glide"):  # Qt resizes before __init__ is through
+            self._arrange()
+
+    def viewportEvent(self, event: QEvent) -> bool:
+        """Over the planes the readout says more than a tooltip, which would cover points."""
+        if event.type() == QEvent.Type.ToolTip:
+            spot = self.mapToScene(cast("QHelpEvent", event).pos())
+            if any(self._shown(p) and p.area().contains(spot) for p in (self.left, self.right)):
+                return True
+        return super().viewportEvent(event)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Nothing glides unseen."""
+        self._finish_glide()
+        super().hideEvent(event)
