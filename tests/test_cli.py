@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +14,9 @@ from PySide6.QtGui import QImage
 
 import attnviz_gui
 from attnviz_gui import cli
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TEXT = "The brown capybara is sleeping now."
 PICTURES = ["embedding.png", "heatmap.png", "scatter.png"]

@@ -81,5 +81,5 @@ class Workspace(QMainWindow):
 
     def _share(self) -> None:
         across, down = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
-        self.resizeDocks([self.heatmap, self.embedding], [440, 560], across)
+        self.resizeDocks([self.heatmap, self.embedding], [400, 600], across)
         self.resizeDocks([self.heatmap, self.scatter], [600, 300], down)

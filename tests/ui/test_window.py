@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
-from PySide6.QtWidgets import QComboBox, QFileDialog, QLabel, QPushButton, QSpinBox, QWidget
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QGuiApplication, QImage, QInputMethodEvent, QKeyEvent
+from PySide6.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
 
 from attnviz_gui.session.document import Focus
 from attnviz_gui.ui.main_window import FIRST_TEXT, MainWindow
 from tests.samples import random_capture, save_tiny_bert
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LONG = 60_000  # milliseconds: the first run imports torch
 
@@ -95,6 +106,24 @@ def test_japanese_text(qtbot, window):
     assert not window.banner.isVisible()
 
 
+def test_an_input_method_composes_without_losing_a_key(qtbot, still):
+    box = child(still, "text_input")
+    box.setFocus()
+    box.selectAll()
+    composing = QInputMethodEvent("かぴ", [])
+    QApplication.sendEvent(box, composing)
+    assert "かぴ" not in box.toPlainText()
+    head = still.document.head
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Space):
+        event = QKeyEvent(QEvent.Type.ShortcutOverride, key, Qt.KeyboardModifier.NoModifier)
+        QApplication.sendEvent(box, event)
+    assert still.document.head == head
+    commit = QInputMethodEvent()
+    commit.setCommitString("カピバラ")
+    QApplication.sendEvent(box, commit)
+    assert box.toPlainText() == "カピバラ"
+
+
 def test_typing_during_a_run_replaces_it_and_the_late_result_never_appears(qtbot, window):
     shown = []
     window.document.picture_changed.connect(lambda: shown.append(window.document.capture.texts[0]))
@@ -167,6 +196,18 @@ def test_control_characters_give_a_picture_or_a_sentence(qtbot, window):
         run_text(qtbot, window, text)
         sentence = window.banner.sentence
         assert sentence == "" or "fault" not in sentence
+
+
+def test_a_long_text_is_shown_in_three_lines_and_scrolls(qtbot, still):
+    box = child(still, "text_input")
+    one = box.height()
+    still.text_bar.set_text("many words " * 60)
+    qtbot.wait(10)
+    three = box.height()
+    assert 2 * one < three < 4 * one
+    assert box.verticalScrollBar().isVisible()
+    still.text_bar.set_text("few")
+    assert box.height() == one
 
 
 def test_layer_and_head_by_spin_box_and_by_key(qtbot, still):

@@ -78,7 +78,7 @@ class PanelHeader(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.title = ElidedLabel(Qt.AlignmentFlag.AlignLeft, shortest=24)
+        self.title = ElidedLabel(Qt.AlignmentFlag.AlignLeft, shortest=40)
         self.title.setFont(font(bold=True))
         self.numbers = ElidedLabel(Qt.AlignmentFlag.AlignRight, shortest=6)
         self.menu_button = QToolButton(text="⋯", autoRaise=True)
@@ -88,8 +88,8 @@ class PanelHeader(QWidget):
         self.row = QHBoxLayout(self)
         self.row.setContentsMargins(8, 2, 4, 2)
         self.row.setSpacing(8)
-        self.row.addWidget(self.title, 1)
-        self.row.addWidget(self.numbers, 2)
+        self.row.addWidget(self.title)
+        self.row.addWidget(self.numbers, 1)
         self.row.addWidget(self.menu_button)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:

@@ -13,15 +13,16 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QPushButto
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QKeyEvent, QResizeEvent
 
 BUNDLED = "bundled"
 _CHOOSE = "choose"
+MOST_LINES = 3
 _TYPING_MS = 400  # a pause this long while a run is under way starts the run of the new text
 
 
 class TextInput(QPlainTextEdit):
-    """The text: grows from one line to four, Ctrl+Enter runs it."""
+    """The text: grows from one line to three, Ctrl+Enter runs it."""
 
     run_wanted = Signal()
 
@@ -32,19 +33,26 @@ class TextInput(QPlainTextEdit):
         self.setToolTip("The text to run through the model. Ctrl+Enter runs it.")
         self.setPlaceholderText("Type or paste a text, then press Ctrl+Enter.")
         self.setTabChangesFocus(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.document().documentLayout().documentSizeChanged.connect(self._fit_height)
         self._fit_height()
 
     def _fit_height(self) -> None:
         line = QFontMetricsF(self.font()).lineSpacing()
         wanted = max(round(self.document().size().height()), 1)
-        lines = min(wanted, 4)
+        lines = min(wanted, MOST_LINES)
         policy = Qt.ScrollBarPolicy
         self.setVerticalScrollBarPolicy(
-            policy.ScrollBarAsNeeded if wanted > lines else policy.ScrollBarAlwaysOff
+            policy.ScrollBarAlwaysOn if wanted > lines else policy.ScrollBarAlwaysOff
         )
         frame = 2 * (self.frameWidth() + self.document().documentMargin())
         self.setFixedHeight(math.ceil(lines * line + frame) + 2)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another width breaks the lines elsewhere."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._fit_height()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Ctrl+Enter runs; everything else, input methods too, is the editor's."""
@@ -53,7 +61,7 @@ class TextInput(QPlainTextEdit):
             self.run_wanted.emit()
             return
         if event.key() in (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown):
-            event.ignore()  # a text of four lines has no pages: they choose the layer
+            event.ignore()  # a text of three lines has no pages: they choose the layer
             return
         super().keyPressEvent(event)
 
