@@ -77,7 +77,7 @@ class _Masks:
     def of(self, call: Call) -> tuple[BoolArray, FloatArray | None]:
         """Return what a call allows, and what it adds to the logits, each (T_q, T_k) or by head."""
         shape = call.query.shape[2], call.key.shape[2]
-        key = (id(call.mask), id(call.bias), call.causal, *shape)
+        key = (id(call.mask), id(call.bias), *shape)
         if key not in self._done:
             mask, bias = self._convert(call, shape)
             self._done[key] = (call.mask, call.bias), mask, bias
@@ -86,9 +86,7 @@ class _Masks:
     def _convert(self, call: Call, shape: tuple[int, int]) -> tuple[BoolArray, FloatArray | None]:
         bias = None if call.bias is None else _matrix(call.bias.float(), call)
         if call.mask is None:
-            allowed = np.broadcast_to(np.True_, shape)
-            if call.causal:
-                allowed = np.tri(*shape, dtype=bool)
+            allowed: BoolArray = np.broadcast_to(np.bool_(True), shape)
         elif call.mask.dtype == torch.bool:
             allowed = _matrix(call.mask, call)
         else:

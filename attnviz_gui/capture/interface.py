@@ -1,11 +1,16 @@
-"""Record q, k and v through the attention interface of transformers. Computes no attention.
+"""Record q, k and v through the attention interface of transformers.
 
 Families that use the interface hand query, key, value and mask to a function of one signature,
 after query/key norms and the rotary embedding and before keys are repeated over groups. For a run
-the model is pointed at a function of ours, which notes what it is handed and passes it on to the
-function the model would have called.
+the model is pointed at a function of ours, which notes what it is handed and then calls the
+family's own (eager) attention.
 
-The registry is global, so ours has names of its own and does nothing but pass on outside of a run:
+The fast kernel would compute the same up to rounding, but later layers then see other numbers than
+the model's own attention gives them: at 500 tokens of a 6-layer BERT, 3e-6 in the attention. The
+own function, called on a few heads and rows at a time so that its matrices stay in the processor's
+cache, gives the same bits as one call, in little more than the fast kernel's time.
+
+The registry is global, so ours has a name of its own and does nothing but compute outside of a run:
 what is recorded, and by whom, is in a context variable.
 """
 
@@ -17,9 +22,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import eager_mask, sdpa_mask
+from transformers.masking_utils import eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 
 from attnviz_gui.errors import InputError
@@ -27,13 +31,17 @@ from attnviz_gui.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Two names, for a model computes by the fast kernel or by its family's own (eager) function, and
-# these want masks of different kinds. Never "eager" itself: that would replace every model's own.
-FAST, OWN = "attnviz_sdpa", "attnviz_eager"
-_OURS = {FAST, OWN}
+    import torch
+
+# Never "eager" itself: registering that would replace every model's own function.
+NAME = "attnviz"
 
 _CROSS = ("encdecattention", "encoder_attn", "crossattention", "cross_attn", "cross_attention")
 _SINKS = ("s_aux", "sinks")
+
+# Bytes of attention computed at a time: what stays in a processor's cache; what a GPU can spare.
+_CHUNK = {"cpu": 1 << 19}
+_LARGE_CHUNK = 1 << 28
 
 
 class Place(NamedTuple):
@@ -44,10 +52,7 @@ class Place(NamedTuple):
 
 
 class Call(NamedTuple):
-    """What one attention was handed: tensors as they came, for one text (batch of 1).
-
-    `causal` says that the missing mask stands for a causal one.
-    """
+    """What one attention was handed: tensors as they came, for one text (batch of 1)."""
 
     place: Place
     query: torch.Tensor  # (1, H, T_q, d)
@@ -56,7 +61,6 @@ class Call(NamedTuple):
     scaling: float
     mask: torch.Tensor | None
     bias: torch.Tensor | None
-    causal: bool
 
     @property
     def cross(self) -> bool:
@@ -76,29 +80,23 @@ class _Run:
 
     def note(
         self, module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor,
-        value: torch.Tensor, mask: torch.Tensor | None, extras: dict[str, Any], *, fast: bool,
+        value: torch.Tensor, mask: torch.Tensor | None, extras: dict[str, Any],
     ) -> None:  # fmt: skip
-        name = self.names.get(id(module), type(module).__name__)
         self._refuse(module, query, extras)
+        name = self.names.get(id(module), type(module).__name__)
+        place = Place(name, self.calls[name])
+        self.calls[name] += 1
         scaling = extras.get("scaling")
         scaling = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-        causal = False
-        if mask is None and fast:
-            # The fast kernel is told of a causal mask by a flag, as transformers does it.
-            causal = extras.get("is_causal")
-            causal = getattr(module, "is_causal", True) if causal is None else causal
-            causal = bool(causal) and query.shape[2] > 1
-        nth = self.calls[name]
-        self.calls[name] += 1
         bias = extras.get("position_bias")
-        self.on_call(Call(Place(name, nth), query, key, value, scaling, mask, bias, causal))
+        self.on_call(Call(place, query, key, value, scaling, mask, bias))
 
     def _refuse(self, module: torch.nn.Module, query: torch.Tensor, extras: dict[str, Any]) -> None:
         """Raise for what query, key, mask and bias alone cannot reproduce."""
         reason = None
         if extras.get("softcap") is not None:
             reason = "it caps its logits (soft cap)"
-        elif any(extras.get(s) is not None or getattr(module, s, None) is not None for s in _SINKS):
+        elif _has_sinks(module, extras):
             reason = "it has attention sinks"
         elif extras.get("indices") is not None or extras.get("block_indices") is not None:
             reason = "its attention is sparse, chosen from token to token"
@@ -114,40 +112,88 @@ class _Run:
 _RUN: ContextVar[_Run | None] = ContextVar("attnviz_run", default=None)
 
 
-def _fast(
+def _attention(
     module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
     attention_mask: torch.Tensor | None, **extras: Any,
-) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+) -> tuple[torch.Tensor, None]:  # fmt: skip
+    """Note a call in the run that is on, and compute it."""
     run = _RUN.get()
     if run is not None:
-        run.note(module, query, key, value, attention_mask, extras, fast=True)
-    return _sdpa(module, query, key, value, attention_mask, **extras)
+        run.note(module, query, key, value, attention_mask, extras)
+    return _compute(module, query, key, value, attention_mask, extras), None
 
 
-def _own(
+AttentionInterface.register(NAME, _attention)
+AttentionMaskInterface.register(NAME, eager_mask)
+
+
+def _compute(
     module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
-    attention_mask: torch.Tensor | None, **extras: Any,
-) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
-    run = _RUN.get()
-    if run is not None:
-        run.note(module, query, key, value, attention_mask, extras, fast=False)
-    return own_function(module)(module, query, key, value, attention_mask, **extras)
+    mask: torch.Tensor | None, extras: dict[str, Any],
+) -> torch.Tensor:  # fmt: skip
+    """Return the family's attention output, (1, T_q, H, d_v), made by heads and rows."""
+    own = own_function(module)
+    bias = extras.get("position_bias")
+    heads, rows = _steps(query, key, mask, bias, whole=_has_sinks(module, extras))
+    n_heads, n_rows = query.shape[1], query.shape[2]
+    if heads >= n_heads and rows >= n_rows:
+        return own(module, query, key, value, mask, **extras)[0]  # type: ignore[no-any-return]
+    group = n_heads // key.shape[1]
+    output = value.new_empty(query.shape[0], n_rows, n_heads, value.shape[-1])
+    for h in range(0, n_heads, heads):
+        keys = slice(h // group, (h + heads) // group)
+        for r in range(0, n_rows, rows):
+            part = (slice(h, h + heads), slice(r, r + rows))
+            if bias is not None:
+                extras = {**extras, "position_bias": _part(bias, part)}
+            output[:, part[1], part[0]] = own(
+                module, query[:, *part], key[:, keys], value[:, keys], _part(mask, part), **extras
+            )[0]
+    return output
 
 
-_sdpa: Callable[..., Any] = ALL_ATTENTION_FUNCTIONS["sdpa"]
-AttentionInterface.register(FAST, _fast)
-AttentionInterface.register(OWN, _own)
-AttentionMaskInterface.register(FAST, sdpa_mask)
-AttentionMaskInterface.register(OWN, eager_mask)
+def _steps(
+    query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, bias: torch.Tensor | None,
+    *, whole: bool,
+) -> tuple[int, int]:  # fmt: skip
+    """Return how many heads and rows to compute at a time; query heads of a group stay together."""
+    n_heads, n_rows = query.shape[1], query.shape[2]
+    added = [t for t in (mask, bias) if t is not None]
+    if whole or query.ndim != 4 or any(t.ndim != 4 or t.shape[-2] != n_rows for t in added):
+        return n_heads, n_rows
+    group = n_heads // key.shape[1]
+    chunk = _CHUNK.get(query.device.type, _LARGE_CHUNK) // query.element_size()
+    row = max(key.shape[2], 1)
+    heads = min(max(chunk // (n_rows * row * group), 1) * group, n_heads)
+    rows = n_rows if heads > group else max(chunk // (row * group), 32)
+    return heads, rows
+
+
+def _part(tensor: torch.Tensor | None, part: tuple[slice, slice]) -> torch.Tensor | None:
+    """Return the heads and rows of a mask or bias; one that all heads share has one head."""
+    if tensor is None:
+        return None
+    heads, rows = part
+    return tensor[:, heads if tensor.shape[1] > 1 else slice(None), rows]
 
 
 def own_function(module: torch.nn.Module) -> Callable[..., Any]:
-    """Return the family's eager attention function, from where its class or a base is written."""
+    """Return the family's own attention function, from where its class or a base is written."""
     for cls in type(module).__mro__:
         function = getattr(sys.modules.get(cls.__module__), "eager_attention_forward", None)
         if function is not None:
             return function  # type: ignore[no-any-return]
-    raise InputError(f"No attention function is known for {type(module).__name__}.")
+    return _sdpa
+
+
+def _sdpa(*tensors: Any, **extras: Any) -> Any:
+    """Compute by the fast kernel, where a family has no function of its own."""
+    # Whatever may not be seen is in the mask: a missing one means that all may.
+    return ALL_ATTENTION_FUNCTIONS["sdpa"](*tensors, **{**extras, "is_causal": False})
+
+
+def _has_sinks(module: torch.nn.Module, extras: dict[str, Any]) -> bool:
+    return any(extras.get(s) is not None or getattr(module, s, None) is not None for s in _SINKS)
 
 
 def family(model: torch.nn.Module) -> str:
@@ -167,12 +213,8 @@ def readable(model: torch.nn.Module) -> bool:
 
 @contextmanager
 def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterator[None]:
-    """Call `on_call` for each attention that `model` computes inside the block, in this context.
-
-    The model computes as it would have: its outputs are those of the same run without recording.
-    """
-    swap = {name: OWN if name in (None, "eager") else FAST for name in _implementations(model)}
-    with implementation(model, lambda before: before if before in _OURS else swap[before]):
+    """Call `on_call` for each attention that `model` computes inside the block, in this context."""
+    with implementation(model, NAME):
         token = _RUN.set(_Run(model, on_call))
         try:
             yield
@@ -181,25 +223,19 @@ def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterat
 
 
 @contextmanager
-def implementation(
-    model: torch.nn.Module, choose: Callable[[str | None], str | None]
-) -> Iterator[None]:
+def implementation(model: torch.nn.Module, name: str) -> Iterator[None]:
     """Give every config of a model another attention implementation inside the block.
 
     Each config gets back what it had, also when the block fails.
     """
     before = [(config, config._attn_implementation_internal) for config in _configs(model)]
     try:
-        for config, name in before:
-            config._attn_implementation_internal = choose(name)
+        for config, _ in before:
+            config._attn_implementation_internal = name
         yield
     finally:
-        for config, name in before:
-            config._attn_implementation_internal = name
-
-
-def _implementations(model: torch.nn.Module) -> set[str | None]:
-    return {config._attn_implementation_internal for config in _configs(model)}
+        for config, name_before in before:
+            config._attn_implementation_internal = name_before
 
 
 def _configs(model: torch.nn.Module) -> list[Any]:

@@ -16,7 +16,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import transformers
@@ -271,8 +271,8 @@ def _refuse_remote_code(config: dict[str, Any], folder: Path, name: str) -> None
         )
     if not known:
         raise InputError(
-            f"The model {name} is of the family {family!r}, which transformers "
-            f"{transformers.__version__} does not know; choose another model or update transformers."
+            f"The model {name} is of the family {family!r}, which is not known to transformers "
+            f"{transformers.__version__}; choose another model or update transformers."
         )
 
 
@@ -384,7 +384,7 @@ def _load_module(folder: Path, config_dict: dict[str, Any], name: str) -> torch.
         # A pooler stands behind the attention: heads trained without one are saved without one.
         lacking = sorted(k for k in report["missing_keys"] if "pooler" not in k)
         if not lacking:
-            return module
+            return cast("torch.nn.Module", module)
         missing = missing or lacking
     if missing:
         raise InputError(

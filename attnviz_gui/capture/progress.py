@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 class Progress(Protocol):
     """Called with the steps done and the steps in all; the total may grow, never the sense."""
 
-    def __call__(self, done: int, total: int, /) -> object: ...
+    def __call__(self, done: int, total: int, /) -> object:
+        """Say that `done` steps of `total` are done."""
 
 
 class CancelEvent(Protocol):
     """What `threading.Event` offers: set it from another thread to cancel."""
 
-    def is_set(self) -> bool: ...
+    def is_set(self) -> bool:
+        """Return whether to stop."""
 
 
 if TYPE_CHECKING:

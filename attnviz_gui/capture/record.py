@@ -72,13 +72,14 @@ class Head:
     @cached_property
     def logits(self) -> FloatArray:
         """Scaled products plus bias, (T_q, T_k) float32; minus infinity where masked."""
-        # float64 inside: the result then differs from the model's own only by the model's rounding.
-        logits = self.query.astype(np.float64) @ self.key.T.astype(np.float64)
-        logits *= self.scaling
+        # In float32 and in this order, as the models do it: their rounding is then ours too. The
+        # true logits are no nearer to the model's own, which are its product's rounding away.
+        logits: FloatArray = self.query @ self.key.T
+        logits *= np.float32(self.scaling)
         if self.bias is not None:
             logits += self.bias
         logits[~self.mask] = -np.inf
-        return logits.astype(np.float32)
+        return logits
 
     @cached_property
     def attention(self) -> FloatArray:

@@ -50,7 +50,7 @@ class Verifier:
 
     def differences(self, capture: Capture) -> list[list[FloatArray]]:
         """Return ``[text][layer]``, (H,) each."""
-        with alone(), implementation(self.model.module, lambda _: "eager"):
+        with alone(), implementation(self.model.module, "eager"):
             return [
                 self._text(encoded, records)
                 for encoded, records in zip(self.encoded, capture.records, strict=True)
