@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ def run_self_test(report: str | None = None) -> bool:
         check("exactness", lambda: _look_at_exactness(capture))
         check("qt", _start_qt)
         for name in ("heatmap", "scatter", "embedding"):
-            check(f"view {name}", lambda name=name: _draw(name, capture))
+            check(f"view {name}", partial(_draw, name, capture))
         check("window", lambda: _open_window(capture))
     ok = all(item.ok for item in checks)
     if report is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from attnviz_gui.capture.record import Capture, Head
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +113,7 @@ class Picture:
             return frame.attention_difference
         return self.full.frame(frame.shift, frame.scale).attention_difference
 
-    def _visible(self, matrix: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def _visible(self, matrix: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         if self.whole:
             return matrix
         return np.ascontiguousarray(matrix[np.ix_(self.query_index, self.key_index)])

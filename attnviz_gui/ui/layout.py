@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QByteArray, Qt
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Workspace(QMainWindow):
         self.heatmap, self.embedding, self.scatter = heatmap, embedding, scatter
         self.panels = (heatmap, embedding, scatter)
         self._maximised: list[QDockWidget] = []
-        self._state = None
+        self._state = QByteArray()
         self._arranged = False
         self.arrange()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QUrl
@@ -58,7 +59,7 @@ def _file(window: MainWindow, menu: QMenu) -> None:
 
 def _edit(window: MainWindow, menu: QMenu) -> None:
     for dock in window.docks:
-        _add(menu, f"Copy {dock.windowTitle().lower()}", lambda d=dock: window.actions_.copy(d))
+        _add(menu, f"Copy {dock.windowTitle().lower()}", partial(window.actions_.copy, dock))
     menu.addSeparator()
     _add(menu, "&Watch the chosen pair", window.actions_.watch, "Ctrl+W")
     _add(menu, "&Let go", window.actions_.let_go, "Esc")
@@ -90,7 +91,7 @@ def _view(window: MainWindow, menu: QMenu) -> None:
     themes = menu.addMenu("&Theme")
     group = QActionGroup(window)
     for setting, words in (("system", "As the desktop"), ("light", "Light"), ("dark", "Dark")):
-        action = _add(themes, words, lambda s=setting: window.set_theme(s))
+        action = _add(themes, words, partial(window.set_theme, setting))
         action.setCheckable(True)
         action.setChecked(window.memory.settings.theme == setting)
         group.addAction(action)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QWidget
+
+from attnviz_gui.ui.panels.buttons import tool_button
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +36,7 @@ class Banner(QFrame):
         self.copy = QPushButton("Copy details")
         self.copy.setObjectName("banner_copy")
         self.copy.clicked.connect(self._on_copy)
-        close = QToolButton(text="✕", autoRaise=True)
+        close = tool_button("✕")
         close.setAccessibleName("Close the message")
         close.setToolTip("Close the message")
         close.clicked.connect(self.clear)

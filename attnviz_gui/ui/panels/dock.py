@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.theme import font
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class PanelHeader(QWidget):
         self.title = ElidedLabel(Qt.AlignmentFlag.AlignLeft, shortest=40)
         self.title.setFont(font(bold=True))
         self.numbers = ElidedLabel(Qt.AlignmentFlag.AlignRight, shortest=6)
-        self.menu_button = QToolButton(text="⋯", autoRaise=True)
+        self.menu_button = tool_button("⋯")
         self.menu_button.setAccessibleName("Panel menu")
         self.menu_button.setToolTip("Copy or export this panel")
         self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)

@@ -12,13 +12,13 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from attnviz_gui.geometry.correlation import OBJECTIVES
 from attnviz_gui.geometry.normalization import SCALE_RANGE, SHIFT_MODES, ShiftMode, shift_range
+from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.panels.slider import RealSlider
 from attnviz_gui.ui.theme import number
 from attnviz_gui.ui.views.offload import LIVE_PAIRS, at_once
@@ -59,7 +59,7 @@ class NormalizationPanel(QGroupBox):
         self.shift = RealSlider(
             "shift_slider", "Shift a", "Shift a: moves the keys; the attention stays the same."
         )
-        self.wider = QToolButton(text="↔", autoRaise=True)
+        self.wider = tool_button("↔")
         self.wider.setObjectName("widen_button")
         self.wider.setAccessibleName("Widen the range of a")
         self.wider.setToolTip("Make the range of a twice as wide.")

@@ -11,10 +11,10 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QSlider,
-    QToolButton,
     QWidget,
 )
 
+from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.signals import quiet
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Choice(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
         for index, (value, words, tip) in enumerate(entries):
-            button = QToolButton(text=words, checkable=True)
+            button = tool_button(words, checkable=True)
             button.setObjectName(f"{name}_{value.replace(' ', '_')}")
             button.setAccessibleName(f"{accessible}: {words}")
             button.setToolTip(tip)
