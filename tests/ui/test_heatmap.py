@@ -201,6 +201,25 @@ def test_cells_are_square_and_nothing_is_cut_off(heatmap, n, size):
     assert near(edge, 255, 0)
 
 
+@pytest.mark.parametrize("size", [(700, 400), (395, 440)], ids=["upright", "lying"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_legend_shows_the_colours_where_the_matrix_leaves_room(heatmap, size, causal):
+    view = heatmap(random_capture(12, causal=causal), size=size)
+    bar, image = view.bar, picture_of(view)
+    assert bar.upright == (size == (700, 400))
+    middle = QPointF(6, bar.length - 3) if bar.upright else QPointF(3, 6)
+    assert near(at(image, bar.mapToScene(middle)), VIRIDIS[0], 12) == (
+        not bar.upright or not causal
+    )
+    middle = QPointF(6, 3) if bar.upright else QPointF(bar.length - 3, 6)
+    assert near(at(image, bar.mapToScene(middle)), VIRIDIS[255], 12) == (bar.upright or not causal)
+    matrix = view.box.geometry()
+    assert matrix.height() > 0.5 * view.height()
+    if not bar.upright:
+        assert bar.pos().y() > matrix.bottom()
+        assert bar.pos().y() + bar.high <= view.height()
+
+
 def test_two_thousand_tokens_and_back_to_one(heatmap):
     view = heatmap(random_capture(2000, layers=1, heads=1))
     assert picture_of(view) != picture_of(heatmap(None))
@@ -294,6 +313,26 @@ def test_hovering_lights_the_pair_and_tells_its_numbers(heatmap):
     move_to(view, QPoint(3, view.height() - 3))
     assert not view.document.focus
     assert not view.readout.isVisible()
+
+
+@pytest.mark.parametrize(("n", "size"), [(1, (420, 300)), (4, (420, 300)), (512, (500, 450))])
+def test_the_readout_covers_neither_cell_nor_cursor_wherever_the_mouse_is(heatmap, n, size):
+    view = heatmap(random_capture(n), size=size)
+    area = view.box.geometry().toAlignedRect()
+    for x in np.linspace(area.left() - 20, area.right() - 1, 9).astype(int):
+        for y in np.linspace(area.top() - 20, area.bottom() - 1, 9).astype(int):
+            point = QPoint(int(x), int(y))
+            move_to(view, point)
+            focus = view.document.focus
+            if not focus:
+                continue
+            sheet = view.readout.geometry()
+            assert view.rect().contains(sheet)
+            if n > 1:  # the cell of a single token leaves no room beside it
+                assert not sheet.contains(point)
+            if n > 4 and focus.query is not None and focus.key is not None:
+                cell = view.frames.rect(focus.query, focus.key).toAlignedRect()
+                assert not sheet.intersects(cell)
 
 
 def test_a_masked_pair_is_told_to_be_masked(heatmap):

@@ -115,6 +115,9 @@ def test_masked_tokens_are_plain_and_told_to_be_masked(strip):
     assert near(fill(shown, 4), 255, 1)
     assert not near(fill(shown, int(shown.document.picture.attention[2].argmax())), 255, 40)
     assert shown.tip(4).endswith("masked: no attention is allowed")
+    image = picture_of(shown.viewport())
+    darkest = [pixels(image.copy(shown.chip(i).toAlignedRect())).sum(axis=-1).min() for i in (1, 4)]
+    assert darkest[0] < 60 < rgb(LIGHT.color("muted")).sum() <= darkest[1] + 20  # quiet letters
 
 
 def test_the_chosen_query_and_key_are_outlined(strip):

@@ -242,35 +242,40 @@ class HeatmapView(View):
 
     def _arrange(self) -> None:
         """Place matrix, axes and bar: cells square, the whole in the middle of the panel."""
-        rows, columns = self._shape
         width, height = self.width() - 2 * MARGIN, self.height() - 2 * MARGIN
         across = self.query_axis.label_length(min(max(0.25 * width, 40), LABEL))
         up = self.key_axis.label_length(min(max(0.25 * height, 40), LABEL))
         left = self.query_axis.fit(across, upright=True)
-        right = BAR_GAP + self.bar.width
         top = self.key_axis.fit(up, upright=False)
+        bar = self.bar
+        beside = self._cell(width - left - BAR_GAP - bar.wide, height - top)
+        left_below = max(left, bar.beside)
+        below = self._cell(width - left_below, height - top - BAR_GAP - bar.high)
+        upright = below < 1.05 * beside
+        left, right = (left, BAR_GAP + bar.wide) if upright else (left_below, 0.0)
+        bottom = 0.0 if upright else BAR_GAP + bar.high
 
-        def cell(top: float) -> float:
-            return max(min((width - left - right) / columns, (height - top) / rows), 1e-3)
-
-        upright = self.key_axis.fits_upright(cell(top))
-        if upright:
+        if self.key_axis.fits_upright(max(beside, below)):
             top = self.key_axis.fit(up, upright=True)
-        size = cell(top)
-        pixels = size * self.devicePixelRatioF()
+        cell = self._cell(width - left - right, height - top - bottom)
+        pixels = cell * self.devicePixelRatioF()
         if math.floor(pixels) > 0.95 * pixels:  # whole pixels where that costs little: even cells
-            size *= math.floor(pixels) / pixels
-        w, h = size * columns, size * rows
-        x = MARGIN + left + max(width - left - right - w, 0) / 2
-        y = MARGIN + top + max(height - top - h, 0) / 2
-        x, y = round(x), round(y)
+            cell *= math.floor(pixels) / pixels
+        w, h = cell * self._shape[1], cell * self._shape[0]
+        x = round(MARGIN + left + max(width - left - right - w, 0) / 2)
+        y = round(MARGIN + top + max(height - top - bottom - h, 0) / 2)
         self.box.setGeometry(QRectF(x, y, w, h))
-        self.query_axis.setGeometry(QRectF(x - left, y, left, h))
+        thick = self.query_axis.width()
+        self.query_axis.setGeometry(QRectF(x - thick, y, thick, h))
         self.key_axis.setGeometry(QRectF(x, y - top, w, top))
-        self.bar.setPos(x + w + BAR_GAP, y)
-        self.bar.set_height(h)
+        bar.setPos(*((x + w + BAR_GAP, y) if upright else (x, y + h + BAR_GAP)))
+        bar.set_length(h if upright else w, upright=upright)
         self._under = Focus()
         self._read()
+
+    def _cell(self, width: float, height: float) -> float:
+        """How large cells can be in this room."""
+        return max(min(width / self._shape[1], height / self._shape[0]), 1e-3)
 
     def _show_whole(self) -> None:
         rows, columns = self._shape

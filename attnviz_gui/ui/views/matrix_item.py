@@ -188,8 +188,8 @@ class CellFrames(pg.GraphicsObject):
         self._frame_watched(p)
         if self.row is not None and self.column is not None:
             cell = self.rect(self.row, self.column)
-            if min(cell.width(), cell.height()) >= LARGE and cell.intersects(area):
-                inset = 4 if (self.row, self.column) in self.watched else 0
+            inset = 4 if (self.row, self.column) in self.watched else 0
+            if min(cell.width(), cell.height()) >= LARGE + 3 * inset and cell.intersects(area):
                 cell.adjust(inset, inset, -inset, -inset)
                 self._stroke(p, _path([cell]), self.theme.color("text"))
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 ROWS = 3  # rows before the strip scrolls
 GAP = 4.0  # between tokens
 MARGIN = GAP  # so that nothing of the rows scrolled away shows
+SIDE = 8.0  # left and right of the rows
 PAD = 7.0  # left and right of a token's text
 WIDEST = 220.0  # pixels of text, then an ellipsis
 EMPTY = "The tokens of your text will stand here."
@@ -194,13 +195,13 @@ class TokenStrip(QAbstractScrollArea):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        room = self.viewport().width() - MARGIN
+        room = self.viewport().width() - SIDE
         self._lefts, self._firsts = [], [0]
-        x = MARGIN
+        x = SIDE
         for i, width in enumerate(self._widths):
-            if x + width > room and x > MARGIN:
+            if x + width > room and x > SIDE:
                 self._firsts.append(i)
-                x = MARGIN
+                x = SIDE
             self._lefts.append(x)
             x += width + GAP
         bar = self.verticalScrollBar()
@@ -251,7 +252,7 @@ class TokenStrip(QAbstractScrollArea):
             self._draw_rows(painter)
         else:
             painter.setPen(self.theme.color("muted"))
-            area = self.viewport().rect().adjusted(int(MARGIN), 0, -int(MARGIN), 0)
+            area = self.viewport().rect().adjusted(int(SIDE), 0, -int(SIDE), 0)
             painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, EMPTY)
         if self._tabbed and self.hasFocus():
             painter.setPen(QPen(self.theme.color("muted"), 1))
