@@ -157,10 +157,12 @@ def nearest(
     x: Float32, y: Float32, area: Area, across: float, down: float, radius: float
 ) -> tuple[int, float] | None:
     """Return the point nearest to a pixel and how far it is, None where none is within `radius`."""
-    if not len(x):
-        return None
-    at = np.float32(area.left + across / area.per_x)
-    close = np.flatnonzero(np.abs(x - at) <= np.float32(radius / area.per_x))
+    at, reach = np.float32(area.left + across / area.per_x), np.float32(radius / area.per_x)
+    columns = [
+        np.flatnonzero(np.abs(x[start : start + CHUNK] - at) <= reach) + start
+        for start in range(0, len(x), CHUNK)
+    ]
+    close = np.concatenate(columns) if columns else np.empty(0, dtype=np.intp)
     if not close.size:
         return None
     squares = (area.across(x[close]) - across) ** 2 + (area.down(y[close]) - down) ** 2

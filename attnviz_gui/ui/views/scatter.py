@@ -13,6 +13,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 
+from attnviz_gui.session.document import NOTHING, Focus
 from attnviz_gui.ui.theme import number
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.color_scale import mix
@@ -71,6 +72,8 @@ class ScatterView(View):
         )
         self.box = pg.ViewBox(enableMenu=False, defaultPadding=0)
         self.box.disableAutoRange()
+        # Beyond these, float32 could not say where a point is.
+        self.box.setLimits(minXRange=1e-6, maxXRange=1e3, minYRange=1e-6, maxYRange=1e9)
         self.before = Points(self.box, 1)
         self.after = Points(self.box, 2)
         self.marks = Marks(self.box, 3, theme)
@@ -93,9 +96,11 @@ class ScatterView(View):
         self._pairs: tuple[Pairs, Pairs] | None = None  # before, after
         self._queries: npt.NDArray[np.intp] | None = None  # those drawn while a slider moves
         self._zoomed = False
+        self._peak = 0  # the count that has the density's last colour
         self._request = 0  # number of the newest work that was handed out
         self._lit: Entry | None = None  # what the legend says of the focus
-        self._reading: Points | None = None  # what the readout stands beside
+        self._pinned_before = NOTHING  # by the click that may become a double click
+        self._under: tuple[Points, int, int] | None = None  # what the readout tells about
         self.start()
 
     # -- in words ----------------------------------------------------------------------------
@@ -134,7 +139,7 @@ class ScatterView(View):
             n = max(n_queries * MOVING_PAIRS // n_pairs, 1)
             self._queries = np.linspace(0, n_queries - 1, n).round().astype(np.intp)
         self._zoomed = False
-        self._reading = None
+        self._under = None
         self._pairs = None
         self.draw_frame()
 
@@ -285,7 +290,9 @@ class ScatterView(View):
             entries.append(Entry(words, dot, pen, bar=cloud.ramp if cloud.dense else None))
         dense = [cloud for cloud in clouds if cloud.dense and cloud.area is not None]
         if dense:
-            peak = round_peak(max(cloud.highest for cloud in dense))
+            # In a drag the colours, as the axes, only make room.
+            least = self._peak if self.document.dragging else 0
+            peak = self._peak = max(round_peak(max(cloud.highest for cloud in dense)), least)
             for cloud in dense:
                 cloud.set_peak(peak)
             more = "" if peak < DEEPEST else " and more"
@@ -370,29 +377,35 @@ class ScatterView(View):
 
     def leaveEvent(self, event: QEvent) -> None:
         """The mouse is gone: nothing is read."""
-        self._reading = None
+        self._under = None
         self.readout.hide()
         super().leaveEvent(event)
 
     def _hover(self, place: QPointF) -> None:
-        found = self.pair_at(place)
-        self._reading = None if found is None else found[0]
-        if found is None:
-            self.document.hover()
-        else:
-            self.document.hover(query=found[1], key=found[2])
+        self._under = self.pair_at(place)
+        self.document.hover(*(self._under[1:] if self._under else ()))
         if self.document.picture is not None:
             self._read()
 
     def _clicked(self, event) -> None:
-        if event.button() != Qt.MouseButton.LeftButton or self.document.picture is None:
+        left = event.button() == Qt.MouseButton.LeftButton
+        if event.double() or not left or self.document.picture is None:
             return
-        if event.double():
-            self.show_all()
-            return
+        self._pinned_before = self.document.pinned
         found = self.pair_at(QPointF(self.mapFromScene(event.scenePos())))
         if found is not None:
-            self.document.pin(query=found[1], key=found[2])
+            self._under = found
+            self.document.pin(*found[1:])
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Show all pairs; what the first of the two clicks has pinned is undone."""
+        super().mouseDoubleClickEvent(event)
+        if self.document.picture is None or event.button() != Qt.MouseButton.LeftButton:
+            return
+        self.show_all()
+        if self.document.pinned != self._pinned_before:
+            before = self._pinned_before or self.document.pinned
+            self.document.pin(before.query, before.key)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Shift and an arrow: pin the neighbour of the pinned pair; other keys are the window's."""
@@ -411,29 +424,31 @@ class ScatterView(View):
             while _within(target, mask.shape) and not mask[tuple(target)]:
                 target += step
         if _within(target, mask.shape):
-            self._reading = self.after
-            self.document.pin(int(target[0]), int(target[1]))
+            i, j = target.tolist()
+            self._under = self.after, i, j
+            self.document.pin(i, j)
         event.accept()
 
     # -- the readout -------------------------------------------------------------------------
 
     def viewportEvent(self, event: QEvent) -> bool:
         """Show no tooltip over the readout."""
-        if event.type() == QEvent.Type.ToolTip and self._reading is not None:
+        if event.type() == QEvent.Type.ToolTip and self.readout.isVisible():
             return True
         return super().viewportEvent(event)
 
     def _read(self) -> None:
         """Tell about the pair that was chosen here, beside its point."""
-        picture, area = self._picture, self.before.area
-        i, j = self.document.focus.query, self.document.focus.key
-        before = after = np.empty((0, 2))
-        if self._reading is not None and i is not None and j is not None:
-            before, after = pair_points((picture.before, self._frame), [i], [j])
-        if not len(before) or area is None or i is None or j is None:
+        picture, area, under = self._picture, self.before.area, self._under
+        if under is None or area is None or Focus(*under[1:]) != self.document.focus:
             self.readout.hide()
             return
-        x, y = (before if self._reading is self.before else after)[0]
+        cloud, i, j = under
+        before, after = pair_points((picture.before, self._frame), [i], [j])
+        if not len(after):
+            self.readout.hide()
+            return
+        x, y = (before if cloud is self.before else after)[0]
         at = self.box.mapToScene(QPointF(float(area.across(x)), float(area.down(y))))
         clear = QRectF(-CLEAR, -CLEAR, 2 * CLEAR, 2 * CLEAR)
         clear.translate(self.mapFromScene(at))

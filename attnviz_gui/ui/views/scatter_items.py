@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.views.raster import Area
 
 _DASHES = [4.0, 2.5]  # of the line before, in widths of the line
+_MIDDLE = 1.8  # where in the dashes the legend's sample starts, so that a dash is in its middle
 _WIDTH = 1.8  # of a regression line
 _EXACT = 64  # marked pairs up to which each is drawn anew, not stamped
 
@@ -227,7 +228,9 @@ class Legend(pg.GraphicsWidget):
                 if entry.bar is not None:
                     painter.setPen(QPen(self.theme.color("ground", 0.8), entry.line.widthF() + 2))
                     painter.drawLine(ends)
-                painter.setPen(entry.line)
+                pen = QPen(entry.line)
+                pen.setDashOffset(_MIDDLE)
+                painter.setPen(pen)
                 painter.drawLine(ends)
             if entry.dot is not None:
                 painter.setPen(Qt.PenStyle.NoPen if entry.edge is None else QPen(entry.edge, 1.2))
