@@ -81,7 +81,11 @@ class Census:
             parent = widget.parentWidget()
             if parent is not None and _address(parent.window()) not in self.windows:
                 continue  # goes with its parent, which is named
-            if type(widget).__name__ == "QWidget" and not widget.children() and _never_shown(widget):
+            if (
+                type(widget).__name__ == "QWidget"
+                and not widget.children()
+                and _never_shown(widget)
+            ):
                 continue  # pyqtgraph's, the empty shell of a plot's menu: goes with the plot
             yield f"a window is still there: {_describe(widget)}"
 
