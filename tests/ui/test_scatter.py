@@ -32,6 +32,7 @@ def make(qtbot):
             document.move(t=t)
         view = ScatterView(document, theme)
         qtbot.addWidget(view, before_close_func=lambda v: v.stop())
+        view.start()
         view.resize(*size)
         view.show()
         qtbot.waitExposed(view)
@@ -218,6 +219,7 @@ def test_the_real_model_s_pairs(qtbot, capybara):
     document.move(mode="centroid", t=1.0)
     view = ScatterView(document, LIGHT)
     qtbot.addWidget(view, before_close_func=lambda v: v.stop())
+    view.start()
     for name, cloud in (("before", view.before), ("after", view.after)):
         x, y = data(document)[name]
         assert np.allclose(cloud.xs, x, atol=1e-6) and np.allclose(cloud.ys, y, rtol=1e-5)

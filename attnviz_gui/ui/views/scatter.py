@@ -101,7 +101,6 @@ class ScatterView(View):
         self._lit: Entry | None = None  # what the legend says of the focus
         self._pinned_before = NOTHING  # by the click that may become a double click
         self._under: tuple[Points, int, int] | None = None  # what the readout tells about
-        self.start()
 
     # -- in words ----------------------------------------------------------------------------
 
