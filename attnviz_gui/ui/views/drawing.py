@@ -172,12 +172,23 @@ class Drawing(pg.GraphicsObject):
         corner = np.concatenate([base.corner[base.shown], lit.corner[lit.shown]])
         return labels.rectangles(points[both], corner, sizes[both])
 
-    def lit_rectangles(self) -> list[QRectF]:
-        """Return the rectangles of the labels of the points in focus."""
-        lit = self._place()[1]
-        chosen = lit.shown & np.isin(lit.index, [] if self.lit is None else self.lit.chosen)
-        index = lit.index[chosen]
-        return labels.rectangles(self.pixels()[index], lit.corner[chosen], self.art.sizes[index])
+    def lit_area(self, around: float, *, others: bool) -> QRectF:
+        """Return the rectangle of the chosen points, `around` them and their labels.
+
+        With `others`, of the points linked with them too.
+        """
+        area = QRectF()
+        if self.lit is None:
+            return area
+        wanted = np.concatenate([self.lit.chosen, self.lit.others]) if others else self.lit.chosen
+        points, lit = self.pixels(), self._place()[1]
+        for x, y in points[wanted].tolist():
+            area |= QRectF(x - around, y - around, 2 * around, 2 * around)
+        shown = lit.shown & np.isin(lit.index, wanted)
+        index = lit.index[shown]
+        for label in labels.rectangles(points[index], lit.corner[shown], self.art.sizes[index]):
+            area |= label
+        return area
 
     def labelled(self) -> list[int]:
         """Return the points whose labels are drawn."""
@@ -283,19 +294,20 @@ class Drawing(pg.GraphicsObject):
         else:
             self._draw_labels(p, points, base, scale)
             p.fillRect(area, self._veil)
-            self._draw_links(p, points, self.lit.links, self.lit.color, thinnest=1.4)
+            lines, color = self.lit.links, self.lit.color
+            self._draw_links(p, points, lines, color, thinnest=1.4, faintest=0.55)
             self._draw_watched(p, points, scale)
             self._draw_lit(p, points, scale)
             self._draw_labels(p, points, lit, scale)
         p.restore()
 
     def _draw_links(
-        self, p: QPainter, points: Float, links: Links, role: str, thinnest: float = 1.0
+        self, p: QPainter, points: Float, links: Links, role: str, **least: float
     ) -> None:
         if len(links):
             color, ground = self._colors[role], self._colors["ground"]
             start, end = points[links.start], points[links.end]
-            self._lines.draw(p, start, end, links.weight, color, ground, thinnest=thinnest)
+            self._lines.draw(p, start, end, links.weight, color, ground, **least)
 
     def _draw_markers(self, p: QPainter, points: Float, index: Int, scale: float) -> None:
         colors = self._colors

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from PySide6.QtCore import QEasingCurve, QEvent, QPointF, QRectF, Qt, QVariantAnimation
+from PySide6.QtCore import QEasingCurve, QEvent, QPointF, Qt, QVariantAnimation
 
 from attnviz_gui.session.document import Focus, Sliders
 from attnviz_gui.ui.theme import number
@@ -267,13 +267,10 @@ class EmbeddingView(View):
             self.readout.hide()
             return
         plane = found[0]
-        drawing = plane.drawing
-        assert drawing.lit is not None
-        area = QRectF()
-        for x, y in drawing.pixels()[drawing.lit.chosen].tolist():
-            area |= QRectF(x - CLEAR, y - CLEAR, 2 * CLEAR, 2 * CLEAR)
-        for label in drawing.lit_rectangles():
-            area |= label
+        # Beside all that is lit where that is not half the plane, else beside the point alone.
+        area = plane.drawing.lit_area(CLEAR, others=True)
+        if area.width() > 0.6 * plane.room[0] or area.height() > 0.6 * plane.room[1]:
+            area = plane.drawing.lit_area(CLEAR, others=False)
         area = plane.box.mapRectToScene(area).intersected(plane.area())
         self.readout.say(self._describe(focus), area.toAlignedRect())
 

@@ -52,8 +52,12 @@ class Lines:
         ground: QColor,
         *,
         thinnest: float = 1.0,
+        faintest: float = 0.0,
     ) -> None:
-        """Draw lines from `start` to `end`, both (M, 2) in pixels; `weight` (M,) from 0 to 1."""
+        """Draw lines from `start` to `end`, both (M, 2) in pixels; `weight` (M,) from 0 to 1.
+
+        `thinnest` (pixels) and `faintest` (part of the colour, the rest is ground) hold for all.
+        """
         classes = line_class(weight)
         light = min(1.0, (FEW / max(len(weight), 1)) ** 0.25)
         for c in range(len(_WIDTHS)):
@@ -65,7 +69,8 @@ class Lines:
             memory = self._array.ndarray()
             memory[:, :2] = start[chosen]
             memory[:, 2:] = end[chosen]
-            pen = QPen(mix(ground, color, light * _TONES[c]), max(light * _WIDTHS[c], thinnest))
+            tone = mix(ground, color, max(light * _TONES[c], faintest))
+            pen = QPen(tone, max(light * _WIDTHS[c], thinnest))
             pen.setCapStyle(Qt.PenCapStyle.FlatCap)
             painter.setPen(pen)
             painter.drawLines(*self._array.drawargs())
