@@ -15,6 +15,7 @@ import numpy as np
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.arrays import as_float64, as_vectors
+from attnviz_gui.geometry.buffers import Buffers
 from attnviz_gui.geometry.lines import strongest_keys, strongest_pairs, top_entries
 from attnviz_gui.geometry.moments import PairMoments
 from attnviz_gui.geometry.normalization import checked_scale
@@ -62,6 +63,7 @@ class LiveHead:
         self.mask = mask
         self.scaling = scaling
         self.bias = bias
+        self.buffers = Buffers()
         self.query_mean: Float64 = self.query.mean(axis=0)
         self.key_mean: Float64 = self.key.mean(axis=0)
 
@@ -168,8 +170,8 @@ class Frame:
     @cached_property
     def dots(self) -> Float64:
         """Dot products q'.k', (T_q, T_k)."""
-        dots: Float64 = self.query @ self.key.T
-        return dots
+        dots = self.live.buffers.take((len(self.query), len(self.key)))
+        return np.matmul(self.query, self.key.T, out=dots)
 
     @cached_property
     def distances(self) -> Float64:
@@ -177,9 +179,10 @@ class Frame:
 
         NaN for the pairs of a zero vector, which has no direction; `correlation` leaves them out.
         """
-        distances: Float64 = self.dots * _inverse_norm(self.query)[:, None]
+        distances = self.live.buffers.take(self.dots.shape)
+        np.multiply(self.dots, -_inverse_norm(self.query)[:, None], out=distances)
         distances *= _inverse_norm(self.key)
-        np.subtract(1, distances, out=distances)
+        distances += 1
         return np.clip(distances, 0, 2, out=distances)
 
     @cached_property
@@ -189,8 +192,9 @@ class Frame:
         if not dots.size:
             return 0.0
         worst = 0.0
+        scratch = live.buffers.take((_rows_in_block(dots), dots.shape[1]))
         for rows in _row_blocks(dots):
-            weights = dots[rows] * live.scaling
+            weights = np.multiply(dots[rows], live.scaling, out=scratch[: len(dots[rows])])
             if live.added is not None:
                 weights += live.added[rows]
             top = weights.max(axis=1, keepdims=True)
@@ -239,9 +243,13 @@ class Frame:
         if not count:
             return float("nan")
         total = 0.0
+        shape = (_rows_in_block(mask), mask.shape[1])
+        along_x, along_y = self.live.buffers.take(shape), self.live.buffers.take(shape)
         for rows in _row_blocks(mask):
-            x = np.subtract.outer(query_xy[rows, 0], key_xy[:, 0])
-            y = np.subtract.outer(query_xy[rows, 1], key_xy[:, 1])
+            points = query_xy[rows]
+            x, y = along_x[: len(points)], along_y[: len(points)]
+            np.subtract.outer(points[:, 0], key_xy[:, 0], out=x)
+            np.subtract.outer(points[:, 1], key_xy[:, 1], out=y)
             x *= x
             y *= y
             x += y
@@ -259,8 +267,15 @@ def _inverse_norm(vectors: Float64) -> Float64:
     return inverse
 
 
+def _rows_in_block(matrix: npt.NDArray[np.generic]) -> int:
+    """Return how many rows hold about `BLOCK` numbers, at least one."""
+    n_rows, n_columns = len(matrix), matrix.shape[1]
+    rows: int = min(max(1, BLOCK // max(n_columns, 1)), n_rows)
+    return rows
+
+
 def _row_blocks(matrix: npt.NDArray[np.generic]) -> Iterator[slice]:
     """Yield slices of rows that hold about `BLOCK` numbers each."""
-    rows = max(1, BLOCK // max(matrix.shape[1], 1))
+    rows = max(_rows_in_block(matrix), 1)
     for start in range(0, matrix.shape[0], rows):
         yield slice(start, start + rows)
