@@ -356,7 +356,7 @@ def test_too_many_pairs_are_a_part_while_moving_and_all_of_them_at_rest(make):
     document.move(t=0.2)
     part = len(view.after.xs)
     assert 250_000 < part <= 262_144
-    assert view.numbers().endswith(f"{part:,} of 360,000 pairs while moving as density")
+    assert view.numbers().endswith(f"{part:,} of 360,000 pairs as density while moving")
     # The part is even over the queries, and r is that of all pairs.
     queries = {view._pairs[1].pair(point)[0] for point in range(0, part, 600)}
     assert max(np.diff(sorted(queries))) == 2
@@ -371,7 +371,7 @@ def test_work_is_handed_out_and_a_late_result_is_dropped(make):
     document, waiting = view.document, []
     view.offload = lambda work, then: waiting.append((work, then))
     document.move(t=0.1)
-    assert view.numbers().endswith("pairs so far as density")
+    assert view.numbers().endswith("pairs as density so far")
     work, then = waiting.pop()
     late = work()
     document.move(t=-0.1)
@@ -401,7 +401,7 @@ def test_2000_tokens(make):
     assert len(view.marks.focus[0].after) == 2000
     view.document.begin_drag()
     view.document.move(t=0.1)
-    assert "262,000 of 4,000,000 pairs while moving" in view.numbers()
+    assert "262,000 of 4,000,000 pairs as density while moving" in view.numbers()
     assert len(view.marks.focus[0].after) == 2000
     view.document.end_drag()
 

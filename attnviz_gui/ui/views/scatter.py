@@ -119,10 +119,11 @@ class ScatterView(View):
         n = len(after)
         counted = f"{n:,} pair" if n == 1 else f"{n:,} pairs"
         if not after.whole:
-            why = "while moving" if self.document.dragging else "so far"
-            counted = f"{n:,} of {picture.n_pairs:,} pairs {why}"
+            counted = f"{n:,} of {picture.n_pairs:,} pairs"
         if self.after.dense:
             counted += " as density"
+        if not after.whole:
+            counted += " while moving" if self.document.dragging else " so far"
         if after.n_undefined:
             counted += f", {after.n_undefined:,} without a distance"
         return f"{words} · {counted}"
