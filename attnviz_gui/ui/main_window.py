@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
-from attnviz_gui.geometry.threads import use_one_thread
+from attnviz_gui.geometry.process import prepare_for_frames
 from attnviz_gui.jobs.offloader import Offloader
 from attnviz_gui.jobs.runner import Runner, Worker
 from attnviz_gui.session.document import Document
@@ -59,7 +59,7 @@ class MainWindow(QMainWindow):
     ) -> None:
         """`capture` or `model`: open on it instead of the first text; `files`: open these."""
         super().__init__()
-        use_one_thread()
+        prepare_for_frames()
         self.setWindowTitle("AttnViz")
         self.setAcceptDrops(True)
         self.resize(self.sizeHint())
