@@ -65,10 +65,10 @@ def test_shift_and_scale_reach_the_pictures_and_leave_the_heatmap(qapp, tmp_path
         "fitted": ["--shift", "fit", "--scale", "fit"],
     }.items():
         assert cli.main(["render", "--text", TEXT, *extra, "--out", str(tmp_path / name)]) == 0
-    caption = 60  # the lowest rows of a figure name a and c
-    plain = look(tmp_path / "plain" / "heatmap.png")[:-caption]
+    caption = 60  # the lowest rows of the other figures name a and c
+    plain = look(tmp_path / "plain" / "heatmap.png")
     for name in ("moved", "fitted"):
-        np.testing.assert_array_equal(look(tmp_path / name / "heatmap.png")[:-caption], plain)
+        np.testing.assert_array_equal(look(tmp_path / name / "heatmap.png"), plain)
         for kind in ("scatter.png", "embedding.png"):
             a, b = look(tmp_path / "plain" / kind), look(tmp_path / name / kind)
             assert (a[:-caption] != b[:-caption]).any()

@@ -24,7 +24,8 @@ from PySide6.QtWidgets import QApplication
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.session.files import replace_file
-from attnviz_gui.ui.theme import NORMAL, PAPER, SMALL, font, number
+from attnviz_gui.ui.theme import NORMAL, PAPER, SMALL, font
+from attnviz_gui.ui.views.plane_content import caption as normalisation_in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,7 @@ def draw_figure(
     try:
         view.start()
         heading = QFontMetricsF(font(NORMAL, bold=True)).height() + 6
-        caption = caption_of(document)
+        caption = caption_of(document, normalised=kind.normalised)
         footing = QFontMetricsF(font(SMALL)).height() + 6
         margins = QMargins(_MARGIN, round(_MARGIN + heading), _MARGIN, round(_MARGIN + footing))
         inner = QRect(0, 0, size.width(), size.height()).marginsRemoved(margins)
@@ -81,21 +82,19 @@ def draw_figure(
         QApplication.sendPostedEvents(view, QEvent.Type.DeferredDelete)
 
 
-def caption_of(document: Document) -> str:
-    """What the figure shows, so that it can be made again: text, model, head, a and c."""
+def caption_of(document: Document, *, normalised: bool = True) -> str:
+    """What the figure shows, so that it can be made again: text, model, head, and a and c."""
     picture = document.picture
     if picture is None:
         return ""
     text = " ".join(picture.capture.texts[picture.text].split())
-    sliders = document.sliders
-    if sliders.mode == "constant":
-        shift = f"a = {number(sliders.t)}"
-    elif sliders.mode == "centroid":
-        shift = f"a = {number(sliders.t)} · (q̄ − k̄)"
-    else:
-        shift = "a = c²·q̄ − k̄"
-    facts = f"{picture.capture.model_name}, {picture.name}, {shift}, c = {number(sliders.scale)}"
-    return f"“{text}”  ·  {facts}" if text else facts
+    facts = [picture.capture.model_name, picture.name]
+    if normalised:
+        facts.append(normalisation_in_words(document.sliders))
+    if picture.n_hidden:
+        facts.append(f"{picture.n_hidden} special tokens hidden")
+    told = ", ".join(facts)
+    return f"“{text}”  ·  {told}" if text else told
 
 
 def png_bytes(image: QImage) -> bytes:

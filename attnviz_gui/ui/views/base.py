@@ -35,6 +35,7 @@ class View(pg.GraphicsLayoutWidget):
 
     titled = Signal()  # title() or numbers() may say something new
     name = "view"  # objectName, and the name of the exported file
+    normalised = True  # a and c change the picture
     empty = "Type a text and press Run."
 
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:

@@ -64,6 +64,7 @@ class HeatmapView(View):
     """Attention of one head, a cell for each pair of visible tokens."""
 
     name = "heatmap"
+    normalised = False
     _shape: tuple[int, int] = (0, 0)  # of the matrix; Qt asks before __init__ is through
 
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
