@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +146,9 @@ class MainWindow(QMainWindow):
             faults.happened.connect(
                 lambda sentence, details: self.banner.say(sentence, fault=True, details=details)
             )
+        for view in self.views:
+            self.runner.started.connect(partial(view.say_running, True))
+            self.runner.stopped.connect(partial(view.say_running, False))
         for view in (*self.views, self.token_strip):
             view.start()
         _application().styleHints().colorSchemeChanged.connect(self._on_desktop_theme)

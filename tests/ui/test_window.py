@@ -88,6 +88,21 @@ def test_it_opens_on_the_first_text_with_its_watched_pairs(window):
     assert not child(window, "progress").isVisible()
 
 
+def test_before_the_first_picture_the_panels_say_what_happens(qtbot, bundled):
+    window = MainWindow()
+    qtbot.addWidget(window)
+    window.show()
+    waiting = pixels(window.scatter)
+    qtbot.waitUntil(lambda: window.runner.running, timeout=LONG)
+    window.scatter.repaint()
+    running = pixels(window.scatter)
+    assert (running != waiting).any()
+    window.runs.cancel()
+    np.testing.assert_array_equal(pixels(window.scatter), waiting)
+    assert "Nothing on show yet" in child(window, "facts").text()
+    window.close()
+
+
 def test_typing_a_text_and_ctrl_enter_runs_it(qtbot, window):
     box = child(window, "text_input")
     box.selectAll()

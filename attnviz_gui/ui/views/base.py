@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 pg.setConfigOptions(imageAxisOrder="row-major", antialias=True, exitCleanup=False)
 
 
+EMPTY = "Type a text and press Run."
+RUNNING = "The model is being loaded and run on the text…"
+
+
 class View(pg.GraphicsLayoutWidget):
     """A panel's picture, drawn with pyqtgraph.
 
@@ -36,7 +40,7 @@ class View(pg.GraphicsLayoutWidget):
     titled = Signal()  # title() or numbers() may say something new
     name = "view"  # objectName, and the name of the exported file
     normalised = True  # a and c change the picture
-    empty = "Type a text and press Run."
+    empty = EMPTY
 
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
@@ -99,6 +103,12 @@ class View(pg.GraphicsLayoutWidget):
 
     def draw_theme(self) -> None:
         """Take the theme's colours."""
+
+    def say_running(self, running: bool) -> None:
+        """While there is no picture yet, say whether one is on its way."""
+        self.empty = RUNNING if running else EMPTY
+        if self.document.picture is None:
+            self.viewport().update()
 
     # -- following the document --------------------------------------------------------------
 
