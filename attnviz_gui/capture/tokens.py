@@ -131,32 +131,38 @@ def readable_pieces(
 ) -> tuple[str, ...]:
     """Return the labels of pieces written in an alphabet of `alphabet`."""
     made: list[str] = []
-    run: list[bytes] = []  # pieces whose bytes may belong together
+    broken: list[bytes] = []  # pieces that begin or end inside a character
 
-    def flush() -> None:
-        made.extend(_decode(run))
-        run.clear()
+    def mend() -> None:
+        if broken:
+            made.extend(_mend(broken))
+            broken.clear()
 
-    for piece, added in zip(pieces, special, strict=True):
-        if added:
-            flush()
-            made.append(visible(piece))
+    for piece, added in zip(pieces, special.tolist(), strict=True):
+        data = None if added else _bytes(piece, alphabet)
+        try:
+            text = piece if data is None else data.decode()
+        except UnicodeDecodeError:
+            assert data is not None
+            broken.append(data)
         else:
-            run.append(_bytes(piece, alphabet))
-    flush()
+            mend()
+            made.append(visible(text))
+    mend()
     return tuple(made)
 
 
-def _bytes(piece: str, alphabet: str) -> bytes:
+def _bytes(piece: str, alphabet: str) -> bytes | None:
+    """Return the bytes that a piece stands for, None where it stands for itself."""
     if alphabet == "letters":
+        # A piece with other letters was added to the vocabulary as it is.
         table = _letters()
-        if all(c in table for c in piece):
-            return bytes(table[c] for c in piece)
-    elif alphabet == "latin" and len(piece) == 1 and ord(piece) < 256:
+        return bytes(table[c] for c in piece) if all(c in table for c in piece) else None
+    if alphabet == "latin" and len(piece) == 1 and ord(piece) < 256:
         return bytes([ord(piece)])
-    elif alphabet == "hex" and (match := _BYTE_PIECE.fullmatch(piece)):
+    if alphabet == "hex" and (match := _BYTE_PIECE.fullmatch(piece)):
         return bytes([int(match[1], 16)])
-    return piece.encode(errors="backslashreplace")
+    return None
 
 
 @lru_cache(maxsize=1)
@@ -171,24 +177,19 @@ def _letters() -> dict[str, int]:
     return {chr(b): b for b in plain} | {chr(0x100 + i): b for i, b in enumerate(others)}
 
 
-def _decode(parts: list[bytes]) -> list[str]:
-    """Return the labels of tokens whose bytes follow each other."""
+def _mend(parts: list[bytes]) -> list[str]:
+    """Return the labels of tokens that share characters: each part of one is numbered."""
     whole = b"".join(parts)
-    bounds = np.cumsum([0, *map(len, parts)])
-    owner = np.repeat(np.arange(len(parts)), [len(p) for p in parts])
-    texts: list[list[str]] = [[] for _ in parts]
+    owner = [token for token, part in enumerate(parts) for _ in part]
+    texts = [""] * len(parts)
     place = 0
     while place < len(whole):
         char, length = _first_character(whole, place)
-        owners = list(dict.fromkeys(owner[place : place + length].tolist()))
-        if len(owners) == 1:
-            texts[owners[0]].append(char)
-        else:
-            for nth, token in enumerate(owners, start=1):
-                texts[token].append(char + chr(0x2080 + nth))
+        owners = sorted(set(owner[place : place + length]))
+        for nth, token in enumerate(owners, start=1):
+            texts[token] += char if len(owners) == 1 else char + chr(0x2080 + nth)
         place += length
-    del bounds
-    return [visible("".join(text)) for text in texts]
+    return [visible(text) for text in texts]
 
 
 def _first_character(data: bytes, place: int) -> tuple[str, int]:
@@ -203,6 +204,8 @@ def _first_character(data: bytes, place: int) -> tuple[str, int]:
 
 def visible(text: str) -> str:
     """Return a label in which every character can be seen."""
+    if text.isascii() and text.isprintable() and text and " " not in text:
+        return text
     if not text:
         return "∅"
     joined = len(text) > 1
