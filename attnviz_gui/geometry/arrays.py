@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     Float64 = npt.NDArray[np.float64]
 
 
+# Beyond this, sums of fourth powers leave double precision; no model comes near (float32: 3e38).
+LARGEST = 1e60
+
+
 def as_float64(values: npt.ArrayLike, what: str) -> Float64:
     """Return real numbers as a float64 array; the same array where it is one already.
 
@@ -67,3 +71,8 @@ def as_mask(mask: npt.ArrayLike | None, shape: tuple[int, int]) -> BoolArray | N
     if allowed.shape != shape:
         raise InputError(f"The mask must have the shape {shape}, not {allowed.shape}.")
     return None if allowed.all() else allowed
+
+
+def in_range(*arrays: Float64) -> bool:
+    """Return whether all numbers are finite and none is beyond `LARGEST`."""
+    return all(bool(np.abs(array).max(initial=0) <= LARGEST) for array in arrays)

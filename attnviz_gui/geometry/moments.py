@@ -50,7 +50,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attnviz_gui.geometry.arrays import as_mask, as_vectors
+from attnviz_gui.geometry.arrays import as_mask, as_vectors, in_range
 from attnviz_gui.geometry.masks import allowed_pairs, key_blocks
 from attnviz_gui.geometry.pearson import Sums, no_pairs, not_finite, pool, sums_of
 
@@ -85,7 +85,10 @@ class PairMoments:
     ) -> None:
         q, k = as_vectors(query, key)
         allowed = as_mask(mask, (len(q), len(k)))
-        self._finite = bool(np.isfinite(q).all() and np.isfinite(k).all())
+        self._finite = in_range(q, k)
+        self._empty = True
+        if not self._finite:
+            return
         norm = np.sqrt(np.einsum("td,td->t", q, q))
         rows = norm > 0
         if allowed is not None:
@@ -93,10 +96,10 @@ class PairMoments:
             columns = allowed[rows].any(axis=0)
             k, allowed = k[columns], allowed[np.ix_(rows, columns)]
         q, norm = q[rows], norm[rows]
-        self._empty = not (self._finite and len(q) and len(k))
-        if self._empty:
+        if not len(q) or not len(k):
             return
 
+        self._empty = False
         self._raw_key = k
         self._pairs = allowed_pairs(allowed, len(q), len(k))
         self._query_size = float(norm.max())

@@ -20,7 +20,7 @@ ROUNDING = 1e-14
 TOO_FEW = "fewer than two pairs have a dot product and a cosine distance"
 EQUAL_DOTS = "all dot products are equal"
 EQUAL_DISTANCES = "all cosine distances are equal"
-NOT_FINITE = "the queries or keys hold NaN or infinity"
+NOT_FINITE = "the queries or keys hold NaN or infinity (or numbers beyond 1e60)"
 
 
 @dataclass(frozen=True, eq=False)

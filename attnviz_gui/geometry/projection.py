@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnviz_gui.errors import InputError
-from attnviz_gui.geometry.arrays import as_vectors
+from attnviz_gui.geometry.arrays import as_vectors, in_range
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -89,8 +89,11 @@ class JointPlane:
 
     def __init__(self, query: npt.ArrayLike, key: npt.ArrayLike) -> None:
         q, k = as_vectors(query, key)
-        if not (np.isfinite(q).all() and np.isfinite(k).all()):
-            raise InputError("The queries or keys hold NaN or infinity, so they have no plane.")
+        if not in_range(q, k):
+            raise InputError(
+                "The queries or keys hold NaN or infinity (or numbers beyond 1e60), "
+                "so they have no plane."
+            )
         self._query_mean = q.mean(axis=0) if len(q) else np.zeros(q.shape[1])
         self._key_mean = k.mean(axis=0) if len(k) else np.zeros(k.shape[1])
         self._query = q - self._query_mean

@@ -25,7 +25,7 @@ def live_of(head: SmallHead, *, bias: np.ndarray | None = None, scaling: float =
     return LiveHead(head.query, head.key, own, mask, scaling, single)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), head=heads(), scale=scales)
 def test_a_frame_is_what_the_plain_calls_say(data, head: SmallHead, scale: float):
     shift = data.draw(shifts(head.key.shape[1]))

@@ -57,7 +57,7 @@ def test_every_candidate_equals_its_pairs_also_with_large_means(means, d, mask, 
         assert abs(pearson(moments.at(shift)).value[0] - expected) < tolerance
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(head=heads(), data=st.data())
 def test_a_line_through_the_keys_counts_zero_keys_as_the_loops_do(head: SmallHead, data):
     # A line that meets a key's opposite: that key is a zero vector at position 1.

@@ -19,7 +19,7 @@ from tests.geometry.oracles import attention
 from tests.geometry.strategies import SmallHead, heads, scales, shifts
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), head=heads(), scale=scales)
 def test_every_number_is_c_q_and_k_plus_a_over_c(data, head: SmallHead, scale: float):
     shift = data.draw(shifts(head.key.shape[1]))
@@ -30,7 +30,7 @@ def test_every_number_is_c_q_and_k_plus_a_over_c(data, head: SmallHead, scale: f
         assert key[j].tolist() == [(x + a) / scale for x, a in zip(row, shift, strict=True)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), head=heads(), scale=scales)
 def test_attention_stays_in_double_precision(data, head: SmallHead, scale: float):
     shift = data.draw(shifts(head.key.shape[1]))

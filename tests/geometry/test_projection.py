@@ -52,7 +52,7 @@ def test_equals_scikit_learn_with_the_signs_of_its_axes(seed: int, offset: float
     assert plane.query_xy.shape == (len(query), 2)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(head=heads(max_dim=6))
 def test_equals_scikit_learn_up_to_a_turn_where_the_plane_is_defined(head: SmallHead):
     joint = np.concatenate([head.query, head.key])
@@ -72,7 +72,7 @@ def test_equals_scikit_learn_up_to_a_turn_where_the_plane_is_defined(head: Small
         np.testing.assert_allclose(plane.explained, share[:2], atol=1e-9)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), head=heads(max_dim=6), scale=scales)
 def test_the_moments_give_the_plane_of_the_applied_vectors(data, head: SmallHead, scale: float):
     shift = data.draw(shifts(head.key.shape[1]))
@@ -202,7 +202,7 @@ def test_without_the_frame_before_axes_do_jump():
     assert flips > 0
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
 def test_vectors_without_a_plane_are_refused(bad: float):
     key = np.ones((3, 2))
     key[1, 1] = bad
