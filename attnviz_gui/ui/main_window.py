@@ -139,6 +139,8 @@ class MainWindow(QMainWindow):
         self.scatter.offload = self.counter
         for dock in self.docks:
             dock.header.doubled.connect(lambda d=dock: self.workspace.maximise(d))
+            dock.menu.addAction("Watch the chosen pair").triggered.connect(do.watch)
+            dock.menu.addSeparator()
             dock.menu.addAction("Copy").triggered.connect(lambda _=False, d=dock: do.copy(d))
             dock.menu.addAction("Export…").triggered.connect(lambda _=False, d=dock: do.export(d))
         self.document.picture_changed.connect(self._on_picture)

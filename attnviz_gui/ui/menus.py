@@ -61,7 +61,7 @@ def _edit(window: MainWindow, menu: QMenu) -> None:
     for dock in window.docks:
         _add(menu, f"Copy {dock.windowTitle().lower()}", partial(window.actions_.copy, dock))
     menu.addSeparator()
-    _add(menu, "&Watch the chosen pair", window.actions_.watch, "Ctrl+W")
+    _add(menu, "&Watch the chosen pair", window.actions_.watch, "Ctrl+D")
     _add(menu, "&Let go", window.actions_.let_go, "Esc")
 
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent, QGuiApplication, QImage, QInputMethodEvent, QKeyEvent
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QDropEvent,
+    QGuiApplication,
+    QImage,
+    QInputMethodEvent,
+    QKeyEvent,
+)
 from PySide6.QtWidgets import (
     QApplication,
     QComboBox,
@@ -352,6 +359,21 @@ def test_watching_a_chosen_pair(still):
     still.document.pin(2, 5)
     still.actions_.watch()
     assert still.document.watched_here == [(2, 5)]
+
+
+@pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
+def test_the_right_button_watches_the_pair_under_the_mouse(qtbot, still):
+    view = still.heatmap
+    still.document.hover(3, 4)
+    where = view.mapToGlobal(view.rect().center())
+    event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, view.rect().center(), where)
+    QApplication.sendEvent(view.viewport(), event)
+    menu = still.docks[0].menu
+    assert menu.isVisible()
+    still.document.hover()
+    next(action for action in menu.actions() if "Watch" in action.text()).trigger()
+    menu.close()
+    assert still.document.watched_here == [(3, 4)]
 
 
 def test_maximising_a_panel_and_escape_gives_the_others_back(qtbot, still):

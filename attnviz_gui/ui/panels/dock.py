@@ -120,6 +120,7 @@ class PanelDock(QDockWidget):
         body.setMinimumSize(260, 180)  # smaller than this, nothing in it can be read
         self.setWidget(body)
         view.titled.connect(self.follow)
+        view.menu_wanted.connect(self.menu.popup)
         self.follow()
 
     def follow(self) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QFrame
 
 from attnviz_gui.ui.theme import LARGE, font
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QKeyEvent, QMouseEvent, QPaintEvent
+    from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPaintEvent
     from PySide6.QtWidgets import QWidget
 
     from attnviz_gui.session.document import Document
@@ -38,6 +38,7 @@ class View(pg.GraphicsLayoutWidget):
     """
 
     titled = Signal()  # title() or numbers() may say something new
+    menu_wanted = Signal(QPoint)  # where on the screen
     name = "view"  # objectName, and the name of the exported file
     normalised = True  # a and c change the picture
     empty = EMPTY
@@ -179,6 +180,14 @@ class View(pg.GraphicsLayoutWidget):
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """Keep a double click, which on a dock's title would mean something else."""
         super().mouseDoubleClickEvent(event)
+        event.accept()
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Ask for the panel's menu; what is under the mouse stays lit for it."""
+        focus = self.document.focus
+        if focus != self.document.pinned:
+            self.document.pin(focus.query, focus.key)
+        self.menu_wanted.emit(event.globalPos())
         event.accept()
 
     def leaveEvent(self, event: QEvent) -> None:
