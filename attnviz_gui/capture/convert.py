@@ -93,8 +93,9 @@ class _Masks:
             added = _matrix(call.mask.float(), call)
             allowed = added > max(_FORBIDDEN, torch.finfo(call.mask.dtype).min / 2)
             added = np.where(allowed, added, np.float32(0))
-            if added.any():
-                bias = added if bias is None else bias + added
+            bias = added if bias is None else bias + added
+        if bias is not None and not bias.any():
+            bias = None  # cross attention of T5 is handed zeros
         for array in (allowed, bias):
             if array is not None and array.flags.writeable:
                 array.flags.writeable = False

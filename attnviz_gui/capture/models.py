@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers.utils import logging as transformers_logging
 
 from attnviz_gui.capture.header import BadFileError, read_header
+from attnviz_gui.capture.quiet import quiet
 from attnviz_gui.errors import InputError
 from attnviz_gui.resources import bundled_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 BUNDLED_NAME = "all-MiniLM-L6-v2"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -127,12 +127,13 @@ def _from_memory(module: torch.nn.Module, device: str) -> LoadedModel:
         )
     if device != "auto":
         module.to(_device(device))
-    tokenizer = None
     origin = str(getattr(module.config, "_name_or_path", "") or "")
-    if origin and _exists(Path(origin)) and _has_tokenizer(Path(origin)):
-        with _quiet():
-            tokenizer = _load_tokenizer(Path(origin), Path(origin).name)
-    name = Path(origin).name if origin else kind
+    name = Path(origin).name or kind
+    tokenizer = None
+    folder = Path(origin) if origin and _exists(Path(origin)) else _cached(origin)
+    if folder is not None and _has_tokenizer(folder):
+        with _loading():
+            tokenizer = _load_tokenizer(folder, name)
     place = str(next(module.parameters(), torch.empty(0)).device)
     return LoadedModel(name, module, tokenizer, place, token_limit(module, tokenizer), kind)
 
@@ -146,7 +147,7 @@ def _from_folder(folder: Path, device: torch.device, name: str, source: str) -> 
             f"The model {name} has no tokenizer; put its tokenizer.json (or vocab.txt, ...) into "
             f"{folder}."
         )
-    with _quiet():
+    with _loading():
         module = _load_module(folder, config, name)
         try:
             module = module.eval().to(device)
@@ -155,6 +156,19 @@ def _from_folder(folder: Path, device: torch.device, name: str, source: str) -> 
         tokenizer = _load_tokenizer(folder, name)
     place = str(next(module.parameters()).device)
     return LoadedModel(name, module, tokenizer, place, token_limit(module, tokenizer), source)
+
+
+def _cached(repository: str) -> Path | None:
+    """Return the folder of a hub repository in the local cache, None where it is not there."""
+    import huggingface_hub as hub
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    if not _HUB_ID.fullmatch(repository):
+        return None
+    try:
+        return Path(hub.snapshot_download(repository, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError, OSError):
+        return None
 
 
 def _from_hub(repository: str) -> Path:
@@ -168,27 +182,20 @@ def _from_hub(repository: str) -> Path:
         RepositoryNotFoundError,
     )
 
-    def fetch(patterns: list[str], *, offline: bool) -> Path:
-        return Path(
-            hub.snapshot_download(repository, allow_patterns=patterns, local_files_only=offline)
+    folder = _cached(repository)
+    if folder is not None and (folder / "config.json").is_file() and _weight_files(folder):
+        return folder
+    if hub.constants.is_offline_mode():
+        raise InputError(
+            f"There is no folder {repository}; as a hub model it is not on this machine either, "
+            "and HF_HUB_OFFLINE forbids the network; " + _on_disk()
         )
-
     try:
-        with _quiet():
-            try:
-                folder = fetch(_HUB_FILES, offline=True)
-                if (folder / "config.json").is_file() and _weight_files(folder):
-                    return folder
-            except LocalEntryNotFoundError:
-                pass
-            if hub.constants.is_offline_mode():
-                raise InputError(
-                    f"{repository} is not on this machine, and HF_HUB_OFFLINE forbids the network; "
-                    + _on_disk()
-                )
-            folder = fetch(_HUB_FILES, offline=False)
+        with _loading():
+            folder = Path(hub.snapshot_download(repository, allow_patterns=_HUB_FILES))
             if not _weight_files(folder):
-                folder = fetch([*_HUB_FILES, "pytorch_model*.bin"], offline=False)
+                patterns = [*_HUB_FILES, "pytorch_model*.bin"]
+                folder = Path(hub.snapshot_download(repository, allow_patterns=patterns))
             return folder
     except HFValidationError as error:
         raise InputError(f"{repository} is no folder and no hub id such as org/name.") from error
@@ -215,7 +222,7 @@ def _on_disk() -> str:
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repos = hub.scan_cache_dir().repos
+        repos = hub.scan_cache_dir(hub.constants.HF_HUB_CACHE).repos
     except (CacheNotFound, OSError):
         repos = frozenset()
     names = sorted(repo.repo_id for repo in repos if repo.repo_type == "model")
@@ -239,6 +246,8 @@ def _read_config(folder: Path, name: str) -> dict[str, Any]:
                 f"save_pretrained wrote or the hub gave{also}."
             )
         config = json.loads(path.read_bytes())
+    except InputError:  # a ValueError too, and already in the right words
+        raise
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
@@ -259,11 +268,12 @@ def _refuse_remote_code(config: dict[str, Any], folder: Path, name: str) -> None
     A model may name its own code and yet be of a family that transformers has since taken up
     under the same class names: then transformers' own classes read it.
     """
-    family = config["model_type"]
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+    family = config["model_type"]
     known = family in CONFIG_MAPPING
     named = list(_class_names(config.get("auto_map")))
+    named += _class_names(_tokenizer_config(folder).get("auto_map"))
     if named and not (known and all(hasattr(transformers, n) for n in named)):
         raise InputError(
             f"The model {name} needs code that comes with it ({named[0]}), and AttnViz never runs "
@@ -274,6 +284,15 @@ def _refuse_remote_code(config: dict[str, Any], folder: Path, name: str) -> None
             f"The model {name} is of the family {family!r}, which is not known to transformers "
             f"{transformers.__version__}; choose another model or update transformers."
         )
+
+
+def _tokenizer_config(folder: Path) -> dict[str, Any]:
+    """Return tokenizer_config.json, empty where there is none that can be read."""
+    try:
+        said = json.loads((folder / "tokenizer_config.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _class_names(auto_map: object) -> Iterator[str]:
@@ -384,6 +403,7 @@ def _load_module(folder: Path, config_dict: dict[str, Any], name: str) -> torch.
         # A pooler stands behind the attention: heads trained without one are saved without one.
         lacking = sorted(k for k in report["missing_keys"] if "pooler" not in k)
         if not lacking:
+            _refuse_more_layers(module, report["unexpected_keys"], name)
             return cast("torch.nn.Module", module)
         missing = missing or lacking
     if missing:
@@ -395,6 +415,21 @@ def _load_module(folder: Path, config_dict: dict[str, Any], name: str) -> torch.
         f"{name} is of the family {config_dict['model_type']!r}, which has no model that reads "
         "text; choose another model."
     )
+
+
+def _refuse_more_layers(module: Any, unread: Iterable[str], name: str) -> None:
+    """Raise when weights were left unread that differ from the model's by a layer's number."""
+
+    def shape(key: str) -> str:
+        return re.sub(r"\.\d+\.", ".N.", "." + key.removeprefix(module.base_model_prefix + "."))
+
+    own = {shape(key) for key in module.state_dict()}
+    more = sorted(key for key in unread if "N" in shape(key) and shape(key) in own)
+    if more:
+        raise InputError(
+            f"The weights of {name} hold more layers than its config.json says ({more[0]} is among "
+            "them); fetch both again."
+        )
 
 
 def _candidates(config: dict[str, Any]) -> Iterator[Any]:
@@ -493,26 +528,22 @@ def _device(device: str) -> torch.device:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bars, log lines and warnings off stderr; one load at a time."""
-    bars = transformers_logging.is_progress_bar_enabled
-    with _LOADING, warnings.catch_warnings():
+def _loading() -> Iterator[None]:
+    """Let transformers load something: one at a time, and without a word on stderr."""
+    with _LOADING, quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        level, shown = transformers_logging.get_verbosity(), bars()
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            transformers_logging.set_verbosity(level)
-            if shown:
-                transformers_logging.enable_progress_bar()
+        yield
 
 
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a name too long, a folder that may not be entered
+    except PermissionError as error:
+        raise InputError(
+            f"{path} may not be read by you ({error.strerror}); change its permissions, or choose "
+            "another folder."
+        ) from error
+    except OSError:  # a name that no file can have
         return False
 
 

@@ -11,6 +11,7 @@ import torch
 
 from attnviz_gui.capture.interface import family
 from attnviz_gui.capture.progress import raise_if_cancelled
+from attnviz_gui.capture.quiet import quiet
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def forward(model: LoadedModel, encoded: Encoded) -> Any:
     for part in training:
         part.training = False
     try:
-        with torch.no_grad():
+        with torch.no_grad(), quiet():
             return module(**model_inputs(model, encoded))
     finally:
         for part in training:

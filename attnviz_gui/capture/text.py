@@ -113,13 +113,36 @@ class _Cutter:
         self.places = _places(text, encoded)
 
     def longest(self, start: int) -> int:
-        """Return where the longest part from `start` ends that the model can read."""
+        """Return where the longest part from `start` ends that the model can read.
+
+        A part's own tokens may differ from those of the whole text near its ends, so they are
+        counted: first at the place that the whole text's tokens say, then ever farther from it.
+        """
         first = int(np.searchsorted(self.places, start, side="right"))
-        last = min(first + self.room - 1, len(self.places) - 1)
-        # A part's own tokens may differ from those of the whole text near its ends: count them.
-        while last > first and not self._fits(start, int(self.places[last])):
-            last = max(first, last - max(1, (last - first) // 50))
-        return int(self.places[last])
+        last = len(self.places) - 1
+        good = bad = min(first + self.room - 1, last)
+        step = 1
+        if self._fits(start, good):
+            bad = last + 1
+            while good < last:
+                if not self._fits(start, min(good + step, last)):
+                    bad = min(good + step, last)
+                    break
+                good, step = min(good + step, last), 2 * step
+        else:
+            good = first
+            while bad - step > first:
+                if self._fits(start, bad - step):
+                    good = bad - step
+                    break
+                bad, step = bad - step, 2 * step
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            if self._fits(start, middle):
+                good = middle
+            else:
+                bad = middle
+        return int(self.places[good])
 
     def parts(self) -> list[str]:
         """Return the text in parts that fit."""
@@ -144,8 +167,9 @@ class _Cutter:
                 return found[-1]
         return end
 
-    def _fits(self, start: int, end: int) -> bool:
-        return len(encode(self.model.tokenizer, self.text[start:end])) <= self.limit
+    def _fits(self, start: int, place: int) -> bool:
+        part = self.text[start : int(self.places[place])]
+        return len(encode(self.model.tokenizer, part)) <= self.limit
 
 
 def _places(text: str, encoded: Encoded) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 _LOCK = threading.Lock()
 
 _BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
-_SYMBOLS = {" ": "▁", "\n": "↵", "\t": "⇥", "\r": "␍", "\x7f": "␡", "\xa0": "⍽"}
+_SYMBOLS = {
+    " ": "▁",
+    "\n": "↵",
+    "\t": "⇥",
+    "\r": "␍",
+    "\x7f": "␡",
+    "\xa0": "⍽",
+    "\ufffd": "⟨U+FFFD⟩",
+}
 _JOINERS = "\u200c\u200d"
 
 
