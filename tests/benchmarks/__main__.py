@@ -8,7 +8,7 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-PARTS = ("startup", "recording", "geometry", "slider")
+PARTS = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
 def milliseconds(seconds: float | None) -> str:
