@@ -87,7 +87,7 @@ class Actions:
         dialog = ExportDialog(
             window.document,
             {dock.windowTitle(): type(dock.view) for dock in docks},
-            settings.export_folder or str(Path.home() / "attnviz"),
+            settings.export_folder or str(Path("~") / "attnviz"),
             settings.export_scale,
             window,
         )

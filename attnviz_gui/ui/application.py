@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QApplication
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.resources import resource
+from attnviz_gui.session.files import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +94,7 @@ def run_window(files: Sequence[str] = (), *, quit_when_ready: bool = False) -> i
 
     paths = [Path(file) for file in files]
     for path in paths:
-        if not path.exists():
+        if not is_there(path):
             raise InputError(f"there is no file or folder {path}")
     app = start_on_screen()
     faults = Faults()

@@ -104,7 +104,7 @@ def _head(window: MainWindow, menu: QMenu) -> None:
     _add(menu, "Previous head\t←", lambda: window.actions_.step(head=-1))
     menu.addSeparator()
     _add(menu, "&Fit a and c", window.actions_.fit, "Ctrl+F")
-    _add(menu, "&Reset a and c", window.document.reset, "Ctrl+R")
+    _add(menu, "&Reset a and c", window.normalization_panel.reset.click, "Ctrl+R")
 
 
 def _help(window: MainWindow, menu: QMenu) -> None:

@@ -104,6 +104,7 @@ class Runs(QObject):
         """Show a capture that was made elsewhere."""
         self.cancel()
         self.bar.set_text(capture.texts[0])
+        self.banner.clear()  # it spoke of the text before, and offered to split it
         self.document.open(capture)
 
     def _submit(self, source: Any, long: Long) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
@@ -21,10 +20,12 @@ from PySide6.QtWidgets import (
 )
 
 from attnviz_gui.errors import InputError
+from attnviz_gui.session.files import as_path
 from attnviz_gui.ui.figure import draw_figure, write_png
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from attnviz_gui.session.document import Document
     from attnviz_gui.ui.views.base import View
@@ -118,7 +119,7 @@ class ExportDialog(QDialog):
                 raise InputError("Choose at least one panel.")
             if not self.folder.text().strip():
                 raise InputError("Name a folder for the files.")
-            folder = Path(self.folder.text().strip()).expanduser()
+            folder = as_path(self.folder.text().strip())
             files = export_panels(kinds, self.document, folder, self.scale.currentData())
         except InputError as error:
             self.fault.setText(str(error))

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 
 from attnviz_gui.geometry.correlation import OBJECTIVES
 from attnviz_gui.geometry.normalization import SCALE_RANGE, SHIFT_MODES, ShiftMode, shift_range
+from attnviz_gui.session.document import MOST_SHIFT
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.panels.slider import RealSlider
 from attnviz_gui.ui.theme import number
@@ -87,7 +88,7 @@ class NormalizationPanel(QGroupBox):
         self.reset = QPushButton("Reset")
         self.reset.setObjectName("reset_button")
         self.reset.setAccessibleName("Reset")
-        self.reset.setToolTip("Return to a = 0 and c = 1.")
+        self.reset.setToolTip("Return to a = 0 and c = 1, and to the first range of a.")
 
         self.about_scale = self._line("about_scale")
         self.fitted = self._line("fit_line")
@@ -128,7 +129,7 @@ class NormalizationPanel(QGroupBox):
         self.scale.reset_wanted.connect(lambda: document.move(scale=1.0))
         self.wider.clicked.connect(self._on_wider)
         self.fit.clicked.connect(self.fit_wanted)
-        self.reset.clicked.connect(document.reset)
+        self.reset.clicked.connect(self._on_reset)
         document.picture_changed.connect(self._on_picture)
         document.frame_changed.connect(self.follow)
         self._on_picture()
@@ -157,7 +158,8 @@ class NormalizationPanel(QGroupBox):
         for widget in (self.mode, self.scale, self.fit, self.reset, self.objective):
             widget.setEnabled(ready)
         self.shift.setEnabled(ready and not locked)
-        self.wider.setEnabled(ready and sliders.mode == "constant")
+        widest = self.shift.reach >= MOST_SHIFT
+        self.wider.setEnabled(ready and sliders.mode == "constant" and not widest)
         self.about_scale.setText(self._about_scale())
         self._prove()
 
@@ -195,7 +197,12 @@ class NormalizationPanel(QGroupBox):
 
     def _on_wider(self) -> None:
         self._widened *= 2
-        self._set_shift_range()
+        self.follow()
+
+    def _on_reset(self) -> None:
+        self._widened = 1.0
+        self.document.reset()
+        self.follow()
 
     def _set_shift_range(self) -> None:
         picture = self.document.picture
@@ -204,12 +211,11 @@ class NormalizationPanel(QGroupBox):
         sliders = self.document.sliders
         if sliders.mode == "constant":
             low, high = shift_range("constant", picture.source.key)
-            reach = max(high * self._widened, abs(sliders.t), 1e-6)
+            reach = min(max(high * self._widened, abs(sliders.t), 1e-6), MOST_SHIFT)
             low, high = -reach, reach
         else:
             low, high = min(0.0, sliders.t), max(1.0, sliders.t)
-        typed = (-1e6, 1e6)
-        self.shift.set_range(low, high, typed)
+        self.shift.set_range(low, high, typed=(-MOST_SHIFT, MOST_SHIFT))
 
     def _about_scale(self) -> str:
         if self.document.sliders.mode == "locked":

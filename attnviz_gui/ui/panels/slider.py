@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
@@ -33,6 +33,25 @@ class ResetSlider(QSlider):
         event.accept()
 
 
+class NumberBox(QDoubleSpinBox):
+    """A box for a number with a decimal point, or with a decimal comma: ``1,5`` is 1.5."""
+
+    def validate(self, text: str, position: int) -> object:
+        """Say whether a text is a number."""
+        state, _, position = cast(
+            "tuple[object, str, int]", super().validate(_point(text), position)
+        )
+        return state, text, position
+
+    def valueFromText(self, text: str) -> float:
+        """Return the number that a text stands for."""
+        return super().valueFromText(_point(text))
+
+
+def _point(text: str) -> str:
+    return text.replace(",", ".")
+
+
 class RealSlider(QWidget):
     """Slider and box for one real number; linear, or logarithmic for positive ranges."""
 
@@ -50,7 +69,7 @@ class RealSlider(QWidget):
         self.slider.setObjectName(name)
         self.slider.setAccessibleName(accessible)
         self.slider.setToolTip(tip + "\nDouble click resets it.")
-        self.box = QDoubleSpinBox()
+        self.box = NumberBox()
         self.box.setObjectName(name.replace("slider", "value"))
         self.box.setAccessibleName(f"{accessible}, typed")
         self.box.setToolTip(tip)
@@ -74,6 +93,11 @@ class RealSlider(QWidget):
     def value(self) -> float:
         """The number as it stands."""
         return self._value
+
+    @property
+    def reach(self) -> float:
+        """The number at the slider's right end."""
+        return self._high
 
     def set_range(self, low: float, high: float, typed: tuple[float, float] | None = None) -> None:
         """Set the slider's ends, and what may be typed where that is more."""

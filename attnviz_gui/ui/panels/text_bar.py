@@ -25,6 +25,7 @@ class TextInput(QPlainTextEdit):
     """The text: grows from one line to three, Ctrl+Enter runs it."""
 
     run_wanted = Signal()
+    _resized = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -34,25 +35,25 @@ class TextInput(QPlainTextEdit):
         self.setPlaceholderText("Type or paste a text, then press Ctrl+Enter.")
         self.setTabChangesFocus(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.document().documentLayout().documentSizeChanged.connect(self._fit_height)
+        # Queued: a height that changes while lines are being broken leaves some broken too late.
+        queued = Qt.ConnectionType.QueuedConnection
+        self._resized.connect(self._fit_height, queued)
+        self.document().documentLayout().documentSizeChanged.connect(self._resized)
         self._fit_height()
 
     def _fit_height(self) -> None:
         line = QFontMetricsF(self.font()).lineSpacing()
         wanted = max(round(self.document().size().height()), 1)
         lines = min(wanted, MOST_LINES)
-        policy = Qt.ScrollBarPolicy
-        self.setVerticalScrollBarPolicy(
-            policy.ScrollBarAlwaysOn if wanted > lines else policy.ScrollBarAlwaysOff
-        )
-        frame = 2 * (self.frameWidth() + self.document().documentMargin())
-        self.setFixedHeight(math.ceil(lines * line + frame) + 2)
+        # Below the last line of a text that goes on there is no margin: half a line would show.
+        margins = self.document().documentMargin() * (2 if wanted == lines else 1)
+        self.setFixedHeight(math.ceil(lines * line + margins) + 2 * self.frameWidth() + 2)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Another width breaks the lines elsewhere."""
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
-            self._fit_height()
+            self._resized.emit()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Ctrl+Enter runs; everything else, input methods too, is the editor's."""

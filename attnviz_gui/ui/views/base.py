@@ -121,7 +121,8 @@ class View(pg.GraphicsLayoutWidget):
         self.viewport().update()
 
     def _picture_changed(self) -> None:
-        self.ci.setVisible(self.document.picture is not None)
+        # Not setVisible: an axis that is not visible gives up its room when it takes a label.
+        self.ci.setOpacity(0 if self.document.picture is None else 1)
         if self.document.picture is not None:
             self.draw_picture()
         self.titled.emit()
