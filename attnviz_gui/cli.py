@@ -27,6 +27,19 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")
 
+    def parse_args(self, args: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
+        """Parse; what follows an option that takes a value is its value, ``-1e-3`` too."""
+        joined: list[str] = []
+        waiting = False
+        for argument in args:
+            if waiting and argument.startswith("-") and argument not in self._option_string_actions:
+                joined[-1] += f"={argument}"
+            else:
+                joined.append(argument)
+            option = self._option_string_actions.get(argument)
+            waiting = not waiting and option is not None and option.nargs is None
+        return super().parse_args(joined)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit code."""

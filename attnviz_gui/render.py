@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.fit import fit
 from attnviz_gui.geometry.normalization import SCALE_RANGE
-from attnviz_gui.session.document import Document
+from attnviz_gui.session.document import MOST_SHIFT, Document
+from attnviz_gui.session.files import as_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from attnviz_gui.capture.record import Capture
     from attnviz_gui.jobs.requests import Long
 
@@ -58,7 +60,9 @@ def render(
         When anything of this is at fault; nothing has been written then, or all of a text.
     """
     shift_wish, scale_wish = _wish("shift", shift), _wish("scale", scale)
-    folder = Path(out)
+    folder = as_path(out)
+    if not str(out).strip():
+        raise InputError("--out names no folder")
     _check_folder(folder)
 
     from attnviz_gui.capture.models import load_model
@@ -96,6 +100,10 @@ def _wish(what: str, text: str) -> float | str:
     if not math.isfinite(value):
         words = " or ".join(allowed)
         raise InputError(f"--{what} takes a number, {words}; not {text!r}")
+    if what == "shift" and abs(value) > MOST_SHIFT:
+        raise InputError(
+            f"--shift lies between {-MOST_SHIFT:,.0f} and {MOST_SHIFT:,.0f}; {text} does not"
+        )
     low, high = SCALE_RANGE
     if what == "scale" and not low <= value <= high:
         raise InputError(f"--scale lies between {low:g} and {high:g}; {text} does not")

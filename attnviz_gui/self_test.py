@@ -127,12 +127,13 @@ def _draw(name: str, capture: Capture) -> tuple[None, str]:
 
 
 def _open_window(capture: Capture) -> tuple[None, str]:
-    from PySide6.QtCore import QEvent
+    from PySide6.QtCore import QEvent, Qt
     from PySide6.QtWidgets import QApplication
 
     from attnviz_gui.ui.main_window import MainWindow
 
     window = MainWindow(capture=capture)
+    window.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
     window.show()
     QApplication.processEvents()
     picture = window.grab()

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +14,6 @@ from PySide6.QtGui import QImage
 
 import attnviz_gui
 from attnviz_gui import cli
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TEXT = "The brown capybara is sleeping now."
 PICTURES = ["embedding.png", "heatmap.png", "scatter.png"]
@@ -84,6 +81,8 @@ def test_shift_and_scale_reach_the_pictures_and_leave_the_heatmap(qapp, tmp_path
         (["--text", TEXT, "--layer", "two"], "--layer"),
         (["--text", TEXT, "--shift", "much"], "--shift"),
         (["--text", TEXT, "--shift", "nan"], "--shift"),
+        (["--text", TEXT, "--shift", "1e30"], "--shift"),
+        (["--text", TEXT, "--shift", "-1e400"], "--shift"),
         (["--text", TEXT, "--scale", "0"], "--scale"),
         (["--text", TEXT, "--scale", "centroid"], "--scale"),
         (["--text", TEXT, "--model", "no/such/folder/here"], "model"),
@@ -95,6 +94,45 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, arguments, says
     assert cli.main(["render", *arguments, "--out", str(tmp_path / "out")]) == 2
     assert says in error_line(capsys)
     assert not list(tmp_path.glob("out/*"))
+
+
+def test_what_follows_an_option_is_its_value_also_with_a_dash(qapp, tmp_path, capsys):
+    call = ["render", "--text", "-x", "--shift", "-1e-3", "--pixels", "1", "--out", str(tmp_path)]
+    assert cli.main(call) == 0
+    assert capsys.readouterr().err == ""
+    assert cli.main(["render", "--text", "--out", str(tmp_path)]) == 2
+    assert "--text" in error_line(capsys)
+
+
+@pytest.mark.parametrize("out", ["", " ", "~nobody-of-that-name/x", "a\0b"])
+def test_a_folder_that_has_no_name(capsys, out):
+    assert cli.main(["render", "--text", TEXT, "--out", out]) == 2
+    assert "name" in error_line(capsys)
+
+
+@pytest.mark.parametrize("name", ["no such file", "x" * 300, "a\0b"])
+def test_a_file_that_is_not_there(tmp_path, capsys, name):
+    assert cli.main([str(tmp_path / name)]) == 2
+    assert "there is no file or folder" in error_line(capsys)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes with names there")
+def test_a_capture_replaces_files_and_nothing_else(tmp_path, capsys):
+    for target in (tmp_path / "pipe", tmp_path / "folder"):
+        os.mkfifo(target) if target.name == "pipe" else target.mkdir()
+        assert cli.main(["capture", "--text", "a", "--out", str(target)]) == 2
+        error_line(capsys)
+        assert not target.is_file()
+    longest = tmp_path / ("x" * 255)
+    assert cli.main(["capture", "--text", "a", "--out", str(longest)]) == 0
+    assert longest.is_file()
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a Unix device")
+def test_a_text_without_an_end(tmp_path, capsys):
+    call = ["capture", "--file", "/dev/zero", "--out", str(tmp_path / "c.safetensors")]
+    assert cli.main(call) == 2
+    assert "too large" in error_line(capsys)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, capsys):
@@ -150,7 +188,8 @@ def test_self_test_reports_every_check(qapp, tmp_path, capsys):
     names = [check["name"] for check in data["checks"]]
     assert {"resources", "bundled model", "exactness", "view heatmap", "window"} <= set(names)
     assert all(check["ok"] for check in data["checks"])
-    assert "FAIL" not in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "FAIL" not in out and err == ""
 
 
 def test_the_window_by_itself_without_a_home(tmp_path):

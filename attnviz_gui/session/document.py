@@ -6,11 +6,13 @@ special-token switch; the frame follows from the picture and the sliders.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
+from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode, shift_vector
 from attnviz_gui.session.picture import Picture, make_picture
 from attnviz_gui.session.watch import WatchedPair, watch_at
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 ColorScale = Literal["linear", "logarithmic"]
 Lines = Literal["each query", "top entries", "none"]
 PlaneMode = Literal["before", "after", "both"]
+
+# The largest |t|: far beyond any key, and small enough for every number that is drawn from it.
+MOST_SHIFT = 1e6
 
 
 @dataclass(frozen=True)
@@ -182,18 +187,30 @@ class Document:
             if self._dragging and self._last_frame is not None:
                 near = self._last_frame
             shift = shift_vector(s.mode, s.t, s.scale, live.query_mean, live.key_mean)
+            if near is self._picture.before and s.scale == 1 and not shift.any():
+                self._frame = self._last_frame = near  # nothing was moved
+                return near
             self._frame = self._last_frame = live.frame(shift, s.scale, near=near.projection)
         return self._frame
 
     def move(
         self, *, mode: ShiftMode | None = None, t: float | None = None, scale: float | None = None
     ) -> None:
-        """Move the sliders; `scale` is kept within its range."""
+        """Move the sliders; `t` and `scale` are kept within their ranges.
+
+        Raises
+        ------
+        InputError
+            When either is NaN.
+        """
+        for name, value in (("shift", t), ("scale", scale)):
+            if value is not None and math.isnan(value):
+                raise InputError(f"The {name} must be a number.")
         changes: dict[str, Any] = {}
         if mode is not None:
             changes["mode"] = mode
         if t is not None:
-            changes["t"] = float(t)
+            changes["t"] = min(max(float(t), -MOST_SHIFT), MOST_SHIFT)
         if scale is not None:
             changes["scale"] = min(max(float(scale), SCALE_RANGE[0]), SCALE_RANGE[1])
         sliders = replace(self._sliders, **changes)

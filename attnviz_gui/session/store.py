@@ -20,7 +20,7 @@ from safetensors.numpy import save
 from attnviz_gui.capture.header import BadFileError, Header, read_header
 from attnviz_gui.capture.record import Capture, Layer, LayerRecord
 from attnviz_gui.errors import InputError
-from attnviz_gui.session.files import replace_file
+from attnviz_gui.session.files import as_path, is_there, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +43,8 @@ def save_capture(capture: Capture, path: str | os.PathLike[str]) -> None:
     InputError
         When it cannot be written there.
     """
-    target = Path(os.path.realpath(Path(path).expanduser()))
-    if target.is_dir():
+    target = Path(os.path.realpath(as_path(path)))
+    if is_there(target) and target.is_dir():
         raise InputError(f"{target} is a folder; name a file in it to save the capture to.")
     arrays, described = _describe(capture)
     metadata = {
@@ -69,9 +69,9 @@ def open_capture(path: str | os.PathLike[str]) -> Capture:
     InputError
         When there is no such file, it is no capture, it is damaged, or a newer version wrote it.
     """
-    source = Path(path).expanduser()
+    source = as_path(path)
     try:
-        if source.is_dir():
+        if is_there(source) and source.is_dir():
             raise InputError(f"{source} is a folder; choose a capture, a .safetensors file.")
         header = read_header(source)
         read = _reader(header, source)

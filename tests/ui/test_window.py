@@ -122,6 +122,13 @@ def test_typing_a_text_and_ctrl_enter_runs_it(qtbot, window):
     assert box.toPlainText() == "Cats sleep."
 
 
+def test_a_capture_takes_away_what_was_said_of_the_text_before(qtbot, window):
+    run_text(qtbot, window, "The brown capybara is sleeping now. " * 120)
+    assert child(window, "banner_action").isVisible()
+    window.runs.show_capture(random_capture(5))
+    assert not window.banner.isVisible()
+
+
 def test_japanese_text(qtbot, window):
     run_text(qtbot, window, "カピバラは今眠っています。")
     assert window.document.capture.texts == ("カピバラは今眠っています。",)
@@ -298,6 +305,37 @@ def test_values_can_be_typed(qtbot, still):
         assert read() == pytest.approx(float(typed))
 
 
+@pytest.mark.parametrize(("typed", "value"), [("1,5", 1.5), ("0,25", 0.25), ("1.5", 1.5)])
+def test_a_decimal_comma_is_a_decimal_point(qtbot, still, typed, value):
+    for name, read in (
+        ("shift_value", lambda: still.document.sliders.t),
+        ("scale_value", lambda: still.document.sliders.scale),
+    ):
+        box = child(still, name)
+        box.selectAll()
+        qtbot.keyClicks(box, typed)
+        qtbot.keyClick(box, Qt.Key.Key_Return)
+        assert read() == value
+
+
+def test_the_range_of_a_widens_to_a_bound_and_reset_narrows_it(qtbot, still):
+    slider, wider = child(still, "shift_slider"), child(still, "widen_button")
+    slider.setValue(slider.maximum())
+    first = still.document.sliders.t
+    for _ in range(60):
+        wider.click()
+    assert not wider.isEnabled()
+    for step in (slider.maximum(), slider.minimum()):
+        slider.setValue(step)
+        assert 1e3 < abs(still.document.sliders.t) <= 1e6
+        still.grab()
+        assert "unchanged" in child(still, "proof").text()
+    child(still, "reset_button").click()
+    assert wider.isEnabled()
+    slider.setValue(slider.maximum())
+    assert still.document.sliders.t == pytest.approx(first)
+
+
 def test_the_middle_of_each_slider_is_its_resting_value(still):
     child(still, "shift_slider").setValue(1700)
     child(still, "shift_slider").setValue(1000)
@@ -451,6 +489,9 @@ def test_exporting_where_nothing_can_be_written_says_so_and_stays_open(qtbot, st
     save(dialog)
     assert dialog.isVisible()
     assert "can't be written" in child(dialog, "export_fault").text()
+    child(dialog, "export_folder").setText("~nobody-of-that-name/figures")
+    save(dialog)
+    assert "not known here" in child(dialog, "export_fault").text()
     dialog.reject()
 
 
