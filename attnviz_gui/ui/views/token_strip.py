@@ -68,6 +68,7 @@ class TokenStrip(QAbstractScrollArea):
         self._lefts: list[float] = []  # of each chip, in its row
         self._firsts: list[int] = [0]  # the first chip of each row
         self._tabbed = False  # the keyboard focus came by the keyboard
+        self._shaded = False  # chips bear a head's attention, as last painted
         self._hinted = 1  # rows that sizeHint has made room for
 
     # -- following the document --------------------------------------------------------------
@@ -104,6 +105,8 @@ class TokenStrip(QAbstractScrollArea):
             self._widths = [fitted[token][1] for token in tokens]
             self._lay_out()
             self.verticalScrollBar().setValue(0)
+        elif not self._shaded and not self.document.focus:
+            return  # plain chips are the same for every head
         self._repaint()
 
     def _fit(self, token: str) -> tuple[str, float]:
@@ -262,6 +265,7 @@ class TokenStrip(QAbstractScrollArea):
 
     def _draw_rows(self, painter: QPainter) -> None:
         weights, allowed = self.weights(), self._allowed()
+        self._shaded = weights is not None
         watched = {index for pair in self.document.watched_here for index in pair}
         top = self.verticalScrollBar().value() - MARGIN
         first = max(int(top // self.line), 0)
