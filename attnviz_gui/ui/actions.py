@@ -12,6 +12,7 @@ from attnviz_gui.errors import InputError
 from attnviz_gui.jobs.requests import FitRequest
 
 if TYPE_CHECKING:
+    from attnviz_gui.geometry.fit import Fit
     from attnviz_gui.ui.main_window import MainWindow
     from attnviz_gui.ui.panels.dock import PanelDock
 
@@ -35,10 +36,18 @@ class Actions:
             return
         panel = window.normalization_panel
         panel.say("Fitting…")
-        window.fitter(
-            FitRequest(picture.live, panel.objective_name, document.sliders.mode),
-            lambda found: panel.show_fit(found) if picture is document.picture else None,
-        )
+        sliders = document.sliders
+
+        def show(found: Fit) -> None:
+            """Take the fit, unless another head is on show or the sliders were moved meanwhile."""
+            if picture is not document.picture:
+                return
+            if sliders == document.sliders:
+                panel.show_fit(found)
+            else:
+                panel.say("")
+
+        window.fitter(FitRequest(picture.live, panel.objective_name, sliders.mode), show)
 
     def geometry_failed(self, fault: BaseException) -> None:
         """Say why a fit or a count came to nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
@@ -34,6 +33,7 @@ from attnviz_gui.ui.views.token_strip import TokenStrip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent
 
@@ -220,7 +220,7 @@ class MainWindow(QMainWindow):
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Open what was dropped."""
-        self.runs.open_all([Path(url.toLocalFile()) for url in event.mimeData().urls()])
+        self.runs.open_urls(event.mimeData().urls())
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the layout, cancel what runs, and wait for it."""

@@ -5,18 +5,20 @@ Wires the text bar, the runner, the banner and the document; draws nothing and c
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.jobs.requests import RunRequest
-from attnviz_gui.session.files import read_text
+from attnviz_gui.session.files import is_there, read_text
 from attnviz_gui.ui.faults import details_of, log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from PySide6.QtCore import QUrl
 
     from attnviz_gui.capture.record import Capture
     from attnviz_gui.jobs.requests import Long
@@ -40,6 +42,7 @@ class Runs(QObject):
         self.runner = runner
         self.document = document
         self._wanted: Any = bar.source  # the model of the run under way
+        self._note = ""  # to be said once what was opened is on show
         bar.run_wanted.connect(self.run)
         bar.model_chosen.connect(self.run_model)
         bar.edited.connect(self._on_edit)
@@ -70,12 +73,20 @@ class Runs(QObject):
         models = [path for path in paths if path.is_dir()]
         others = [path for path in paths if not path.is_dir()]
         if len(models) > 1 or len(others) > 1:
-            self.banner.say("Open one text and one model folder at a time; the first are taken.")
+            self._note = "Only one text and one model folder are opened at a time: the first ones."
         if models and others and others[0].suffix != ".safetensors":
             self.open_text(others[0], str(models[0]))
             return
         for path in (*models[:1], *others[:1]):
             self.open(path)
+
+    def open_urls(self, urls: Sequence[QUrl]) -> None:
+        """Open what was dropped."""
+        paths = [Path(url.toLocalFile()) for url in urls if url.toLocalFile()]
+        if paths:
+            self.open_all(paths)
+        else:
+            self.banner.say("Only files and folders on this machine can be opened; save it first.")
 
     def open(self, path: Path) -> None:
         """Open whatever a file is: a model folder, a capture, a text."""
@@ -83,20 +94,22 @@ class Runs(QObject):
             if path.is_dir():
                 self.run_model(str(path))
             elif path.suffix == ".safetensors":
+                _refuse_pipe(path)
                 from attnviz_gui.session.store import open_capture
 
                 self.show_capture(open_capture(path))
             else:
                 self.open_text(path, self.bar.source)
         except InputError as error:
-            self.banner.say(str(error), fault=True)
+            self._refuse(error)
 
     def open_text(self, path: Path, source: Any) -> None:
         """Run a model on a file's text."""
         try:
+            _refuse_pipe(path)
             self.bar.set_text(read_text(path))
         except InputError as error:
-            self.banner.say(str(error), fault=True)
+            self._refuse(error)
             return
         self.run_model(source)
 
@@ -104,7 +117,7 @@ class Runs(QObject):
         """Show a capture that was made elsewhere."""
         self.cancel()
         self.bar.set_text(capture.texts[0])
-        self.banner.clear()  # it spoke of the text before, and offered to split it
+        self._say_note()  # what the banner said was of the text before
         self.document.open(capture)
 
     def _submit(self, source: Any, long: Long) -> None:
@@ -125,7 +138,7 @@ class Runs(QObject):
         self.document.open(capture)
         self.model_ran.emit(self._wanted)
         if capture.cut_from is None:
-            self.banner.clear()
+            self._say_note()
             return
         used = len(capture.tokens[0])
         self.banner.say(
@@ -134,10 +147,23 @@ class Runs(QObject):
             action=("Split into parts", self.split),
         )
 
+    def _say_note(self) -> None:
+        """Say what was left out, if anything was, and nothing else."""
+        note, self._note = self._note, ""
+        if note:
+            self.banner.say(note)
+        else:
+            self.banner.clear()
+
+    def _refuse(self, fault: InputError) -> None:
+        """Say why nothing new is on show."""
+        self._note = ""
+        self.banner.say(str(fault), fault=True)
+
     def _on_failed(self, fault: BaseException) -> None:
         self.bar.show_source(self.bar.source)
         if isinstance(fault, InputError):
-            self.banner.say(str(fault), fault=True)
+            self._refuse(fault)
             return
         log.error(details_of(fault))
         self.banner.say(
@@ -150,3 +176,9 @@ class Runs(QObject):
     def _on_stopped(self) -> None:
         """A cancelled change of model leaves the old one chosen."""
         self.bar.show_source(self.bar.source)
+
+
+def _refuse_pipe(path: Path) -> None:
+    """Raise where reading might never end, which would stop the window."""
+    if is_there(path) and not path.is_file():
+        raise InputError(f"{path} is a device or a pipe; choose a file.")

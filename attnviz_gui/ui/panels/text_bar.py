@@ -105,6 +105,7 @@ class TextBar(QWidget):
         row.addWidget(self.model_select, 0, top)
         row.addWidget(self.run_button, 0, top)
         self.source: Any = BUNDLED
+        self._in_memory: list[tuple[str, object]] = []
         self.set_models([])
 
     @property
@@ -122,6 +123,8 @@ class TextBar(QWidget):
         """List the bundled model, these folders, and a way to choose another."""
         box = self.model_select
         box.clear()
+        for name, model in self._in_memory:
+            box.addItem(name, model)
         box.addItem("all-MiniLM-L6-v2 (bundled)", BUNDLED)
         for folder in folders:
             box.addItem(Path(folder).name or folder, folder)
@@ -132,6 +135,7 @@ class TextBar(QWidget):
 
     def add_model(self, name: str, model: object) -> None:
         """List a model that is in memory already, and put it in use."""
+        self._in_memory.append((name, model))
         self.model_select.insertItem(0, name, model)
         self.show_source(model)
 
