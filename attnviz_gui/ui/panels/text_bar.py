@@ -42,7 +42,10 @@ class TextInput(QPlainTextEdit):
         self._fit_height()
 
     def _fit_height(self) -> None:
-        line = QFontMetricsF(self.font()).lineSpacing()
+        # Some scripts stand higher than the interface's own font.
+        layout = self.document().firstBlock().layout()
+        drawn = layout.lineAt(0).height() if layout.lineCount() else 0.0
+        line = max(QFontMetricsF(self.font()).lineSpacing(), drawn)
         wanted = max(round(self.document().size().height()), 1)
         lines = min(wanted, MOST_LINES)
         # Below the last line of a text that goes on there is no margin: half a line would show.
