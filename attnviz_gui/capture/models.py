@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 
 from attnviz_gui.capture.header import BadFileError, read_header
 from attnviz_gui.capture.quiet import quiet
+from attnviz_gui.capture.run import text_config
 from attnviz_gui.errors import InputError
 from attnviz_gui.resources import bundled_model
 
@@ -107,9 +108,9 @@ def load_model(
     text = os.fspath(source)
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise InputError("Name a model: bundled, a folder, or a hub id such as org/name.")
-    folder = Path(text).expanduser()
+    folder = Path(os.path.expanduser(text))  # noqa: PTH111 - an unknown user's ~ stays as it is
     if _exists(folder):
-        return _from_folder(folder, place, folder.resolve().name or text, text)
+        return _from_folder(folder, place, _name(folder), text)
     if isinstance(source, Path) or not _HUB_ID.fullmatch(text):
         raise InputError(f"There is no folder {text}; choose a folder that holds a model.")
     return _from_folder(_from_hub(text), place, text.rpartition("/")[2], text)
@@ -492,12 +493,9 @@ def token_limit(module: torch.nn.Module, tokenizer: Any = None) -> int | None:
             limits.append(part.num_embeddings - skipped)
     if limits:
         return min(limits)
-    config = getattr(module, "config", None)
-    if config is not None:
-        text = config.get_text_config() if hasattr(config, "get_text_config") else config
-        bound = getattr(text, "max_position_embeddings", None)
-        if isinstance(bound, int) and bound > 0:
-            return bound
+    bound = getattr(text_config(module), "max_position_embeddings", None)
+    if isinstance(bound, int) and bound > 0:
+        return bound
     bound = getattr(tokenizer, "model_max_length", None)
     return bound if isinstance(bound, int) and 0 < bound < 10**9 else None
 
@@ -545,6 +543,14 @@ def _exists(path: Path) -> bool:
         ) from error
     except OSError:  # a name that no file can have
         return False
+
+
+def _name(folder: Path) -> str:
+    """Return what to call the model in a folder: its last name, or its repository's in a cache."""
+    folder = folder.resolve()
+    if folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--"):
+        return folder.parents[1].name.rpartition("--")[2]
+    return folder.name or str(folder)
 
 
 def _first_line(error: BaseException) -> str:

@@ -17,9 +17,10 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Bytes of attention computed at a time: what stays in a processor's cache; what a GPU can spare.
-_CHUNK = {"cpu": 3 << 19}
-_LARGE_CHUNK = 1 << 28
+# Bytes of attention computed at a time: what stays in the cache of a processor's core, for each
+# core that computes; what a GPU can spare.
+_CORE_CHUNK = 3 << 19
+_GPU_CHUNK = 1 << 28
 _LEAST_ROWS = 32  # fewer, and the products become slow
 
 
@@ -48,7 +49,8 @@ def _step(query: torch.Tensor, key: torch.Tensor, added: list[torch.Tensor]) -> 
     n = query.shape[-2]
     if query.ndim != 4 or any(t.ndim != 4 or t.shape[-2] != n for t in added):
         return n  # an arrangement that is not known: all at once, as the family does it
-    chunk = _CHUNK.get(query.device.type, _LARGE_CHUNK)
+    on_cpu = query.device.type == "cpu"
+    chunk = _CORE_CHUNK * torch.get_num_threads() if on_cpu else _GPU_CHUNK
     row = query.shape[0] * query.shape[1] * key.shape[2] * query.element_size()
     return max(chunk // row, _LEAST_ROWS)
 

@@ -75,9 +75,18 @@ def model_inputs(model: LoadedModel, encoded: Encoded) -> dict[str, Any]:
     return inputs
 
 
+def text_config(module: Any) -> Any:
+    """Return the part of a model's config that is about text, the whole where there is no one."""
+    config: Any = getattr(module, "config", None)
+    try:
+        return config.get_text_config()
+    except (AttributeError, ValueError):
+        return config
+
+
 def count_layers(module: Any) -> int:
     """Return how many attentions a run will probably have, 1 at least."""
-    config = module.config.get_text_config()
+    config = text_config(module)
     encoder = getattr(config, "num_hidden_layers", None) or 1
     decoder = 0
     if getattr(config, "is_encoder_decoder", False):

@@ -74,15 +74,22 @@ def encode(tokenizer: Any, text: str) -> Encoded:
     Raises
     ------
     InputError
-        When the text holds half a character (a lone surrogate).
+        When the text holds half a character (a lone surrogate), or the tokenizer fails.
     """
     check_characters(text)
     fast = bool(getattr(tokenizer, "is_fast", False))
-    with _LOCK:
-        cut = tokenizer(
-            text, truncation=False, padding=False, verbose=False,
-            return_special_tokens_mask=True, return_offsets_mapping=fast,
-        )  # fmt: skip
+    try:
+        with _LOCK:
+            cut = tokenizer(
+                text, truncation=False, padding=False, verbose=False,
+                return_special_tokens_mask=True, return_offsets_mapping=fast,
+            )  # fmt: skip
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(
+            f"The model's tokenizer cannot read this text ({reason}); change the text, or choose "
+            "another model."
+        ) from error
     offsets = np.array(cut["offset_mapping"], dtype=np.int64).reshape(-1, 2) if fast else None
     extras = {
         name: np.array(cut[name], dtype=np.int64)

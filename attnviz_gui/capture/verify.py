@@ -64,7 +64,7 @@ class Verifier:
         def compare(name: str, output: Any) -> None:
             layer = layers[Place(name, calls[name])]
             calls[name] += 1
-            own = own_attention(output, records[layer])
+            own = find_attention(output, records[layer])
             if own is not None:
                 found[layer] = _difference(own, records[layer])
 
@@ -87,7 +87,7 @@ class Verifier:
         return [found[layer] for layer in range(len(records))]
 
 
-def own_attention(output: Any, record: LayerRecord) -> torch.Tensor | None:
+def find_attention(output: Any, record: LayerRecord) -> torch.Tensor | None:
     """Return the attention (H, T_q, T_k) among an attention module's outputs.
 
     It is told by its shape and by being made of shares: a position bias has the same shape.

@@ -156,7 +156,7 @@ def test_in_parts_as_in_one_call(family: str, monkeypatch: pytest.MonkeyPatch) -
         inputs["decoder_input_ids"] = ids
     outputs = {}
     for chunk in (1 << 30, 1):  # at once; as few rows as there may be
-        monkeypatch.setitem(own._CHUNK, "cpu", chunk)
+        monkeypatch.setattr(own, "_CORE_CHUNK", chunk)
         model.set_attn_implementation("attnviz")
         with torch.no_grad():
             outputs[chunk] = model(**inputs).last_hidden_state

@@ -178,7 +178,9 @@ def test_a_plain_module_is_refused() -> None:
 # -- what is no model ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", ["", "  ", "no such folder", "./nowhere", "/nowhere", "a/b/c"])
+@pytest.mark.parametrize(
+    "source", ["", "  ", "no such folder", "./nowhere", "/nowhere", "a/b/c", "~nobody-at-all/x"]
+)
 def test_there_is_no_such_folder(source: str) -> None:
     with pytest.raises(InputError, match=r"There is no folder|Name a model"):
         load_model(source)
@@ -453,6 +455,8 @@ def cache(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def test_a_hub_id_that_is_on_disk(cache: Path) -> None:
     model = load_model("org/tiny", device="cpu")
     assert (model.name, model.source) == ("tiny", "org/tiny")
+    snapshot = next(cache.glob("models--org--tiny/snapshots/*"))
+    assert load_model(snapshot, device="cpu").name == "tiny"
     assert attnviz_gui.capture(model, TEXT).verify() <= 1e-6
 
 

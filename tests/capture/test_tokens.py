@@ -10,6 +10,7 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers
 
 from attnviz_gui.capture.tokens import alphabet, encode, labels, readable_pieces, visible
+from attnviz_gui.errors import InputError
 from tests.capture.tiny import byte_tokenizer
 
 
@@ -138,3 +139,12 @@ def test_what_the_file_says_of_cutting_and_padding_is_left_out() -> None:
         expected = encode(byte_tokenizer(), text).ids
         assert encode(tokenizer, text).ids.tolist() == expected.tolist()
     assert len(expected) == 3
+
+
+def test_a_tokenizer_that_fails() -> None:
+    """One that has no token for what it does not know."""
+    backend = Tokenizer(models.WordLevel({"known": 0}, unk_token="[UNK]"))
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend)
+    assert _labels(tokenizer, "known") == ["known"]
+    with pytest.raises(InputError, match="tokenizer cannot read this text"):
+        encode(tokenizer, "unknown")
