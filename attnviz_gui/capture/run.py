@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from attnviz_gui.capture.faults import first_line
 from attnviz_gui.capture.interface import family
 from attnviz_gui.capture.progress import raise_if_cancelled
 from attnviz_gui.capture.quiet import quiet
@@ -96,7 +97,7 @@ def count_layers(module: Any) -> int:
 
 def cannot_run(model: LoadedModel, error: Exception) -> InputError:
     """Return the sentence for a model whose forward call failed."""
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    text = first_line(error)
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in text:
         return InputError(
             f"{model.name} needs more memory for this text than {model.device} has; shorten the "

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnviz_gui.capture.faults import first_line
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,10 +87,9 @@ def encode(tokenizer: Any, text: str) -> Encoded:
                 return_special_tokens_mask=True, return_offsets_mapping=fast,
             )  # fmt: skip
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
-            f"The model's tokenizer cannot read this text ({reason}); change the text, or choose "
-            "another model."
+            "The model's tokenizer cannot read this text; change the text, or choose another "
+            f"model. It says: {first_line(error)}"
         ) from error
     offsets = np.array(cut["offset_mapping"], dtype=np.int64).reshape(-1, 2) if fast else None
     extras = {
@@ -134,8 +135,10 @@ def alphabet(tokenizer: Any) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return "none"
-    parts = [backend.decoder, backend.pre_tokenizer]
-    state = b" ".join(p.__getstate__() for p in parts if p is not None).decode()
+    state = ""
+    for part in (backend.decoder, backend.pre_tokenizer):
+        with suppress(Exception):  # a part written in Python says nothing of itself
+            state += "" if part is None else part.__getstate__().decode()
     if '"ByteLevel"' in state:
         return "letters"
     return "hex" if '"ByteFallback"' in state else "none"
