@@ -12,6 +12,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 import attnviz_gui
+from attnviz_gui.console import complain, say
 from attnviz_gui.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"error: {' '.join(str(error).split())}", INPUT_FAULT)
     except (KeyboardInterrupt, Cancelled):
         return _fail("error: cancelled", INPUT_FAULT)
-    except Exception:  # noqa: BLE001 - the last resort: it is written down, and named
-        return _fail(f"fault: {_write_down(traceback.format_exc())}", OWN_FAULT)
+    except Exception as error:  # noqa: BLE001 - the last resort: it is written down, and named
+        return _fail(f"fault: {_write_down(error)}", OWN_FAULT)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -63,7 +64,7 @@ def _dispatch(arguments: list[str]) -> int:
         return _capture(_capture_parser().parse_args(arguments[1:]))
     options = _window_parser().parse_args(arguments)
     if options.version:
-        sys.stdout.write(f"attnviz-gui {attnviz_gui.__version__}\n")
+        say(f"attnviz-gui {attnviz_gui.__version__}")
         return DONE
     if options.self_test:
         from attnviz_gui.self_test import run_self_test
@@ -90,7 +91,7 @@ def _render(options: argparse.Namespace) -> int:
         long=options.long,
         pixels=options.pixels,
     ):
-        sys.stderr.write(f"note: {note}\n")
+        complain(f"note: {note}")
     return DONE
 
 
@@ -173,17 +174,21 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _fail(line: str, code: int) -> int:
-    sys.stderr.write(line + "\n")
+    complain(line)
     return code
 
 
-def _write_down(details: str) -> str:
+def _write_down(fault: Exception) -> str:
     """Append a fault to the log; returns a line that says where it is."""
     from pathlib import Path
 
     from platformdirs import user_log_dir
 
-    last = details.strip().splitlines()[-1]
+    details = "".join(traceback.format_exception(fault))
+    root = fault
+    while isinstance(root.__cause__, Exception):  # a signal wraps what went wrong in a slot
+        root = root.__cause__
+    last = " ".join(traceback.format_exception_only(root)[-1].split())
     try:
         log = Path(user_log_dir("attnviz", appauthor=False)) / "attnviz.log"
         log.parent.mkdir(parents=True, exist_ok=True)

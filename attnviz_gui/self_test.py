@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attnviz_gui
+from attnviz_gui.console import say
 from attnviz_gui.errors import InputError
 from attnviz_gui.session.files import replace_file
 
@@ -53,9 +54,7 @@ def run_self_test(report: str | None = None) -> bool:
         except Exception as error:  # noqa: BLE001 - whatever is broken is what is to be told
             result, found, ok = None, f"{type(error).__name__}: {error}", False
         checks.append(Check(name, ok, found, round(time.perf_counter() - start, 3)))
-        line = f"{'ok  ' if ok else 'FAIL'} {name}{': ' if found else ''}{found}\n"
-        sys.stdout.write(line)
-        sys.stdout.flush()
+        say(f"{'ok  ' if ok else 'FAIL'} {name}{': ' if found else ''}{found}")
         return result
 
     check("resources", _look_at_resources)
@@ -127,16 +126,13 @@ def _draw(name: str, capture: Capture) -> tuple[None, str]:
 
 
 def _open_window(capture: Capture) -> tuple[None, str]:
-    from PySide6.QtCore import QEvent, Qt
+    from PySide6.QtCore import QEvent
     from PySide6.QtWidgets import QApplication
 
     from attnviz_gui.ui.main_window import MainWindow
 
     window = MainWindow(capture=capture)
-    window.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
-    window.show()
-    QApplication.processEvents()
-    picture = window.grab()
+    picture = window.grab()  # lays out and draws without being shown
     window.close()
     window.deleteLater()
     QApplication.sendPostedEvents(window, QEvent.Type.DeferredDelete)

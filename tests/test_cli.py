@@ -180,7 +180,7 @@ def test_an_unknown_option(capsys):
     assert "--help" in error_line(capsys)
 
 
-def test_self_test_reports_every_check(qapp, tmp_path, capsys):
+def test_self_test_reports_every_check(qapp, tmp_path, capfd):
     report = tmp_path / "report.json"
     assert cli.main(["--self-test", "--json", str(report)]) == 0
     data = json.loads(report.read_text(encoding="utf-8"))
@@ -188,7 +188,7 @@ def test_self_test_reports_every_check(qapp, tmp_path, capsys):
     names = [check["name"] for check in data["checks"]]
     assert {"resources", "bundled model", "exactness", "view heatmap", "window"} <= set(names)
     assert all(check["ok"] for check in data["checks"])
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert "FAIL" not in out and err == ""
 
 
@@ -200,6 +200,20 @@ def test_the_window_by_itself_without_a_home(tmp_path):
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a Unix shell")
+@pytest.mark.parametrize(
+    ("ending", "code", "says"),
+    [(">&-", 0, ""), ("2>&- | head -c 0", 0, ""), (">/dev/full", 2, "error: the output")],
+)
+def test_output_that_nobody_reads(ending, code, says):
+    done = subprocess.run(
+        ["bash", "-c", f'set -o pipefail; "$0" -m attnviz_gui --version {ending}', sys.executable],
+        stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert done.stderr.startswith(says) and len(done.stderr.splitlines()) == bool(says)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays are a matter of X11")

@@ -16,6 +16,7 @@ from platformdirs import user_config_dir
 from attnviz_gui.session.files import replace_file
 
 N_RECENT = 8
+MOST_LINES = 1000
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def load_settings(file: Path | None = None) -> Settings:
     """Read the settings; a missing or broken file gives the defaults."""
     try:
         data = json.loads((file or settings_file()).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return Settings()
     return from_data(data) if isinstance(data, dict) else Settings()
 
@@ -68,6 +69,8 @@ def from_data(data: dict[str, Any]) -> Settings:
     for name, allowed in choices.items():
         if name in known and known[name] not in allowed:
             del known[name]
+    if not 1 <= known.get("n_lines", 1) <= MOST_LINES:
+        del known["n_lines"]
     return Settings(**known)
 
 

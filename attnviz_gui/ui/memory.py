@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QByteArray, QSettings
 
 from attnviz_gui.session.settings import Settings, load_settings, save_settings, with_recent
 from attnviz_gui.ui.faults import log
@@ -41,7 +41,7 @@ class Memory:
         stored = QSettings("AttnViz", "AttnViz")
         for target, name in ((window.restoreGeometry, "geometry"), (panels.restoreState, "panels")):
             value = stored.value(name)
-            if value is not None:
+            if isinstance(value, QByteArray):  # anything else is no state that Qt has written
                 target(value)
 
     def save(self, document: Document, window: QMainWindow, panels: QMainWindow) -> None:

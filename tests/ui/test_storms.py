@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QWidget
 
@@ -173,3 +173,27 @@ def test_windows_come_and_go(qtbot):
     first.grab()
     first.close()
     assert threading.active_count() <= before
+
+
+@pytest.mark.parametrize("settings", ['{"n_lines": 100000000000000000000}', "[" * 200_000, "\0"])
+def test_settings_that_are_nonsense_open_the_window_all_the_same(qtbot, home, settings):
+    (home / "config" / "attnviz").mkdir(parents=True)
+    (home / "config" / "attnviz" / "settings.json").write_text(settings)
+    window = MainWindow(capture=random_capture(12))
+    qtbot.addWidget(window)
+    assert window.document.options.n_lines == 20
+    window.close()
+
+
+@pytest.mark.parametrize("nonsense", [5, "words", ["a", "b"]])
+def test_a_layout_that_is_nonsense_opens_the_window_all_the_same(qtbot, nonsense):
+    stored = QSettings("AttnViz", "AttnViz")
+    for name in ("geometry", "panels"):
+        stored.setValue(name, nonsense)
+    window = MainWindow(capture=random_capture(12))
+    qtbot.addWidget(window)
+    window.show()
+    assert all(dock.isVisible() for dock in window.docks)
+    window.close()
+    for name in ("geometry", "panels"):
+        stored.remove(name)
