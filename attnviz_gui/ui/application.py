@@ -74,10 +74,21 @@ def show(capture_or_model: Any) -> None:
 
     With a Qt event loop already running (a notebook's ``%gui qt``), it returns at once and the
     window stays.
+
+    Raises
+    ------
+    InputError
+        When it is neither, or there is no display.
     """
     from attnviz_gui.capture.record import Capture
     from attnviz_gui.ui.main_window import MainWindow
 
+    # A loaded model is known by what the window asks of it: its class would bring torch with it.
+    if not isinstance(capture_or_model, Capture) and not hasattr(capture_or_model, "tokenizer"):
+        raise InputError(
+            f"show() takes what capture(), open_capture() or load_model() has returned, not "
+            f"{type(capture_or_model).__name__}."
+        )
     app = start_on_screen()
     if isinstance(capture_or_model, Capture):
         window = MainWindow(capture=capture_or_model)

@@ -11,6 +11,7 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QWidget
 
+import attnviz_gui
 from attnviz_gui.session.document import NOTHING
 from attnviz_gui.ui.main_window import MainWindow
 from tests.samples import random_capture, save_tiny_bert
@@ -197,3 +198,9 @@ def test_a_layout_that_is_nonsense_opens_the_window_all_the_same(qtbot, nonsense
     window.close()
     for name in ("geometry", "panels"):
         stored.remove(name)
+
+
+@pytest.mark.parametrize("thing", [None, "a text", 5])
+def test_show_says_what_it_takes(qapp, thing):
+    with pytest.raises(attnviz_gui.InputError, match=r"load_model\(\)"):
+        attnviz_gui.show(thing)
