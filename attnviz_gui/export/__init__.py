@@ -1,1 +1,1 @@
-"""Write what is on show to files. Never imports Qt."""
+"""What goes into a figure or a file beside the drawing. Never imports Qt."""

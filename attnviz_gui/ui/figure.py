@@ -23,9 +23,9 @@ from PySide6.QtGui import QFontMetricsF, QImage, QImageWriter, QPainter
 from PySide6.QtWidgets import QApplication
 
 from attnviz_gui.errors import InputError
+from attnviz_gui.export.caption import caption_of
 from attnviz_gui.session.files import replace_file
 from attnviz_gui.ui.theme import NORMAL, PAPER, SMALL, font
-from attnviz_gui.ui.views.plane_content import caption as normalisation_in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,21 +80,6 @@ def draw_figure(
         view.hide()
         view.deleteLater()  # not close(): pyqtgraph's clears the scene under its own items
         QApplication.sendPostedEvents(view, QEvent.Type.DeferredDelete)
-
-
-def caption_of(document: Document, *, normalised: bool = True) -> str:
-    """What the figure shows, so that it can be made again: text, model, head, and a and c."""
-    picture = document.picture
-    if picture is None:
-        return ""
-    text = " ".join(picture.capture.texts[picture.text].split())
-    facts = [picture.capture.model_name, picture.name]
-    if normalised:
-        facts.append(normalisation_in_words(document.sliders))
-    if picture.n_hidden:
-        facts.append(f"{picture.n_hidden} special tokens hidden")
-    told = ", ".join(facts)
-    return f"“{text}”  ·  {told}" if text else told
 
 
 def png_bytes(image: QImage) -> bytes:

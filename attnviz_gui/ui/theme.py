@@ -7,7 +7,6 @@ the colours of quiet things change.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from PySide6.QtGui import QColor, QFont
@@ -67,20 +66,3 @@ def font(points: int = NORMAL, *, bold: bool = False) -> QFont:
     face.setPointSizeF(points)
     face.setBold(bold)
     return face
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Write a number with `digits` significant digits and a true minus sign.
-
-    Very large and very small ones in the form 3.1e-8.
-    """
-    if not math.isfinite(value):
-        return "undefined" if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    if value == 0:
-        return "0"
-    size = math.floor(math.log10(abs(value)))
-    if -4 <= size < 6:
-        text = f"{value:.{max(digits - 1 - size, 0)}f}"
-    else:
-        text = f"{value:.{digits - 2}e}".replace("e-0", "e-").replace("e+0", "e")
-    return text.replace("-", "−")

@@ -11,8 +11,9 @@ from PySide6.QtWidgets import QApplication
 
 from attnviz_gui.session.document import Document, Focus
 from attnviz_gui.session.watch import WatchedPair
+from attnviz_gui.session.words import number
 from attnviz_gui.ui.figure import draw_figure
-from attnviz_gui.ui.theme import DARK, LIGHT, PAPER, number
+from attnviz_gui.ui.theme import DARK, LIGHT, PAPER
 from attnviz_gui.ui.views.embedding import EmbeddingView
 from attnviz_gui.ui.views.marks import line_class
 from tests.samples import random_capture

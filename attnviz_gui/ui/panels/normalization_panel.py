@@ -19,9 +19,9 @@ from PySide6.QtWidgets import (
 from attnviz_gui.geometry.correlation import OBJECTIVES
 from attnviz_gui.geometry.normalization import SCALE_RANGE, SHIFT_MODES, ShiftMode, shift_range
 from attnviz_gui.session.document import MOST_SHIFT
+from attnviz_gui.session.words import number
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.panels.slider import RealSlider
-from attnviz_gui.ui.theme import number
 from attnviz_gui.ui.views.offload import LIVE_PAIRS, at_once
 
 if TYPE_CHECKING:

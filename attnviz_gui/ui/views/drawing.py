@@ -59,7 +59,9 @@ class Drawing(pg.GraphicsObject):
     """
 
     def __init__(self, box: pg.ViewBox, theme: Theme) -> None:
-        super().__init__(box)
+        super().__init__()
+        # Given to the box once it is whole: the box looks at a child while it is being given one.
+        self.setParentItem(box)
         self._box = box
         self.xy: Float = np.zeros((0, 2))
         self.n_queries = 0

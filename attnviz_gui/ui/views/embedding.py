@@ -12,7 +12,7 @@ import numpy as np
 from PySide6.QtCore import QEasingCurve, QEvent, QPointF, Qt, QVariantAnimation
 
 from attnviz_gui.session.document import Focus, Sliders
-from attnviz_gui.ui.theme import number
+from attnviz_gui.session.words import normalisation_in_words, number
 from attnviz_gui.ui.views import plane_content as content
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.labels import LabelArt
@@ -109,9 +109,9 @@ class EmbeddingView(View):
 
     def _draw_captions(self) -> None:
         right = "before" if self._target_mix() == 0 else "after"
-        rest = content.caption(self.document.sliders if right == "after" else BEFORE)
+        rest = normalisation_in_words(self.document.sliders if right == "after" else BEFORE)
         if "left" in self._arrangement:
-            self.left.caption.set_text("before", content.caption(BEFORE))
+            self.left.caption.set_text("before", normalisation_in_words(BEFORE))
             if not self._same_scale:
                 ratio = self.right.looking()[1] / self.left.looking()[1]
                 how = "smaller" if ratio > 1 else "larger"

@@ -15,7 +15,7 @@ from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QHelpEvent
 
 from attnviz_gui.session.document import Focus
-from attnviz_gui.ui.theme import number
+from attnviz_gui.session.words import number
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.color_bar import ColorBar
 from attnviz_gui.ui.views.color_scale import color_scale, mix

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnviz_gui.geometry.lines import strongest_pairs, top_entries
-from attnviz_gui.ui.theme import number
+from attnviz_gui.session.words import number
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from attnviz_gui.geometry.live import Frame
-    from attnviz_gui.session.document import Focus, Options, Sliders
+    from attnviz_gui.session.document import Focus, Options
     from attnviz_gui.session.picture import Picture
 
     Float = npt.NDArray[np.float64]
@@ -154,17 +154,6 @@ def numbers(picture: Picture, frame: Frame, pairs: tuple[Int, Int]) -> str:
     if len(pairs[0]):
         text += f" · mean distance {' → '.join(number(f.mean_line_length(pairs)) for f in frames)}"
     return text
-
-
-def caption(sliders: Sliders) -> str:
-    """Return what a and c are."""
-    t = number(sliders.t)
-    shift = {
-        "constant": t,
-        "centroid": f"{t} · (q̄ − k̄)" if sliders.t else t,
-        "locked": "c²·q̄ − k̄",
-    }[sliders.mode]
-    return f"a = {shift}, c = {'1' if sliders.scale == 1 else number(sliders.scale)}"
 
 
 def step(picture: Picture, focus: Focus, query: int, key: int) -> Focus:

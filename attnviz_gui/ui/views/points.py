@@ -32,7 +32,9 @@ class PixelItem(QGraphicsItem):
     """An item that draws in the logical pixels of a view box, not in its data coordinates."""
 
     def __init__(self, box: pg.ViewBox, z: float) -> None:
-        super().__init__(box)
+        super().__init__()
+        # Given to the box once it is whole: the box looks at a child while it is being given one.
+        self.setParentItem(box)
         self.area: Area | None = None
         self.setZValue(z)
 

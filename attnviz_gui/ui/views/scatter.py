@@ -14,7 +14,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 
 from attnviz_gui.session.document import NOTHING, Focus
-from attnviz_gui.ui.theme import number
+from attnviz_gui.session.words import number
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.color_scale import mix
 from attnviz_gui.ui.views.offload import LIVE_PAIRS, Offload, at_once

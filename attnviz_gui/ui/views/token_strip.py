@@ -13,7 +13,8 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPen
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QSizePolicy, QToolTip
 
-from attnviz_gui.ui.theme import NORMAL, font, number
+from attnviz_gui.session.words import number
+from attnviz_gui.ui.theme import NORMAL, font
 from attnviz_gui.ui.views.color_scale import ColorScale, color_scale, ink_on, mix
 
 if TYPE_CHECKING:

@@ -1,0 +1,25 @@
+"""The line beneath a figure: what it shows, so that it can be made again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attnviz_gui.session.words import normalisation_in_words
+
+if TYPE_CHECKING:
+    from attnviz_gui.session.document import Document
+
+
+def caption_of(document: Document, *, normalised: bool = True) -> str:
+    """What the figure shows, so that it can be made again: text, model, head, and a and c."""
+    picture = document.picture
+    if picture is None:
+        return ""
+    text = " ".join(picture.capture.texts[picture.text].split())
+    facts = [picture.capture.model_name, picture.name]
+    if normalised:
+        facts.append(normalisation_in_words(document.sliders))
+    if picture.n_hidden:
+        facts.append(f"{picture.n_hidden} special tokens hidden")
+    told = ", ".join(facts)
+    return f"“{text}”  ·  {told}" if text else told

@@ -1,0 +1,37 @@
+"""Numbers and settings in words, the same in the window, on figures and in files."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attnviz_gui.session.document import Sliders
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Write a number with `digits` significant digits and a true minus sign.
+
+    Very large and very small ones in the form 3.1e-8.
+    """
+    if not math.isfinite(value):
+        return "undefined" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if -4 <= size < 6:
+        text = f"{value:.{max(digits - 1 - size, 0)}f}"
+    else:
+        text = f"{value:.{digits - 2}e}".replace("e-0", "e-").replace("e+0", "e")
+    return text.replace("-", "−")
+
+
+def normalisation_in_words(sliders: Sliders) -> str:
+    """Return what a and c are: ``a = 0.500, c = 1``."""
+    t = number(sliders.t)
+    shift = {
+        "constant": t,
+        "centroid": f"{t} · (q̄ − k̄)" if sliders.t else t,
+        "locked": "c²·q̄ − k̄",
+    }[sliders.mode]
+    return f"a = {shift}, c = {'1' if sliders.scale == 1 else number(sliders.scale)}"
