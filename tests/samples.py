@@ -42,7 +42,7 @@ def random_capture(
     )
     return Capture(
         texts=tuple(" ".join(names) for _ in range(texts)),
-        tokens=tuple(tuple(names) for _ in range(texts)),
+        tokens=tuple(list(names) for _ in range(texts)),
         special=tuple(special for _ in range(texts)),
         layers=tuple(Layer(f"layer.{i}", "self", heads, head_dim) for i in range(layers)),
         records=records,

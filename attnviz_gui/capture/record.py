@@ -144,7 +144,7 @@ class Capture:
     Attributes
     ----------
     texts : tuple of str
-    tokens : tuple of tuples of str
+    tokens : tuple of lists of str
         ``tokens[t]``: the tokens of text `t` as a person reads them.
     special : tuple of (T,) bool arrays
         True for the tokens that the tokenizer added ([CLS], [SEP], <s> ...).
@@ -160,7 +160,7 @@ class Capture:
     """
 
     texts: tuple[str, ...]
-    tokens: tuple[tuple[str, ...], ...]
+    tokens: tuple[list[str], ...]
     special: tuple[BoolArray, ...]
     layers: tuple[Layer, ...]
     records: tuple[tuple[LayerRecord, ...], ...] = field(repr=False)

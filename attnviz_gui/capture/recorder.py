@@ -118,10 +118,10 @@ def _texts(inputs: object) -> tuple[str, ...]:
 
 def _names(
     model: LoadedModel, encoded: list[Encoded], tokens: object
-) -> tuple[tuple[str, ...], ...]:
+) -> tuple[list[str], ...]:
     """Return the tokens' labels: the caller's where there are some, else the tokenizer's."""
     if tokens is None:
-        return tuple(labels(model.tokenizer, e) for e in encoded)
+        return tuple(list(labels(model.tokenizer, e)) for e in encoded)
     given = list(tokens) if isinstance(tokens, (list, tuple)) else []
     if given and all(isinstance(t, str) for t in given):
         given = [given]
@@ -133,12 +133,12 @@ def _names(
                 f"tokens holds {len(names)} names for a text of {len(cut)} tokens (special ones "
                 "included); give one name a token."
             )
-    return tuple(tuple(str(n) for n in names) for names in given)
+    return tuple([str(n) for n in names] for names in given)
 
 
 def _record(
     model: LoadedModel, texts: Sequence[str], encoded: list[Encoded],
-    names: tuple[tuple[str, ...], ...], progress: Progress | None, cancel: CancelToken | None,
+    names: tuple[list[str], ...], progress: Progress | None, cancel: CancelToken | None,
     *, cut_from: int | None = None,
 ) -> Capture:  # fmt: skip
     module = model.module

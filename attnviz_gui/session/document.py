@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from psygnal import Signal
 
 from attnviz_gui.errors import InputError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from attnviz_gui.capture.record import Capture
     from attnviz_gui.geometry.live import Frame
+
+MOST_COORDINATE = 1e9  # of a query or key: their products and squares still fit a float32
 
 ColorScale = Literal["linear", "logarithmic"]
 Lines = Literal["each query", "top entries", "none"]
@@ -121,7 +124,14 @@ class Document:
         return self._picture
 
     def open(self, capture: Capture) -> None:
-        """Show a new capture; layer and head stay where the new model has them, else the last."""
+        """Show a new capture; layer and head stay where the new model has them, else the last.
+
+        Raises
+        ------
+        InputError
+            When its numbers are too large to be drawn; what was on show stays.
+        """
+        _refuse_giants(capture)
         self._capture = capture
         self._text = 0
         self._show(self._layer, self._head)
@@ -316,3 +326,17 @@ class Document:
         self.options_changed.emit()
         if special and self._capture is not None:
             self._show(self._layer, self._head)
+
+
+def _refuse_giants(capture: Capture) -> None:
+    """Raise InputError where a query or key is beyond `MOST_COORDINATE`, or no number."""
+    for records in capture.records:
+        for layer, record in zip(capture.layers, records, strict=True):
+            for vectors in (record.query, record.key):
+                peak = float(np.abs(vectors).max(initial=0))
+                if not peak <= MOST_COORDINATE:
+                    raise InputError(
+                        f"{capture.model_name} can't be shown: {layer.name} has queries or keys "
+                        f"with coordinates of {peak:.0e}, and {MOST_COORDINATE:.0e} is the most "
+                        "that can be drawn. Look for weights that have gone astray."
+                    )

@@ -238,7 +238,7 @@ def _read_1(source: _Source) -> Capture:
         seconds, cut_from = said["seconds"], said["cut_from"]
         return Capture(
             texts=tuple(texts),
-            tokens=tuple(map(tuple, tokens)),
+            tokens=tuple(tokens),
             special=tuple(special),
             layers=tuple(layers),
             records=tuple(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import PySide6
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
@@ -18,6 +19,9 @@ from attnviz_gui.session.files import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_OURS = "started by attnviz"  # a property of the application
+_open_windows: list[Any] = []  # of `show`: nobody else holds them
 
 # The Debian packages of the libraries that Qt's X11 plugin loads.
 _PACKAGES = {
@@ -72,8 +76,8 @@ def start_on_screen() -> QApplication:
 def show(capture_or_model: Any) -> None:
     """Open the window on a capture or a loaded model; returns when it is closed.
 
-    With a Qt event loop already running (a notebook's ``%gui qt``), it returns at once and the
-    window stays.
+    Where somebody else has started Qt (a notebook's ``%gui qt``), their event loop runs the
+    window, and the call returns at once.
 
     Raises
     ------
@@ -94,8 +98,12 @@ def show(capture_or_model: Any) -> None:
         window = MainWindow(capture=capture_or_model)
     else:
         window = MainWindow(model=capture_or_model)
+    window.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     window.show()
-    _keep(app, window)
+    _open_windows.append(window)
+    window.destroyed.connect(lambda: _open_windows.remove(window))
+    if app.property(_OURS):
+        app.exec()
 
 
 def run_window(files: Sequence[str] = (), *, quit_when_ready: bool = False) -> int:
@@ -126,21 +134,9 @@ def _start() -> QApplication:
     QApplication.setOrganizationName("AttnViz")
     QApplication.setDesktopFileName("attnviz-gui")
     app = QApplication(sys.argv[:1])
+    app.setProperty(_OURS, True)
     app.setWindowIcon(QIcon(str(resource("icons/attnviz.svg"))))
     return app
-
-
-def _keep(app: QApplication, window: Any) -> None:
-    """Run the event loop until the window closes, unless somebody runs it already."""
-    _open_windows.append(window)
-    window.destroyed.connect(lambda: _open_windows.remove(window))
-    if not app.property("attnviz_running"):
-        app.setProperty("attnviz_running", True)
-        app.exec()
-        app.setProperty("attnviz_running", False)
-
-
-_open_windows: list[Any] = []
 
 
 def _look_for_libraries() -> None:

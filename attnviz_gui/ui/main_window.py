@@ -151,8 +151,8 @@ class MainWindow(QMainWindow):
         for view in self.views:
             self.runner.started.connect(partial(view.say_running, True))
             self.runner.stopped.connect(partial(view.say_running, False))
-        for view in (*self.views, self.token_strip):
             view.start()
+        self.token_strip.start()
         _application().styleHints().colorSchemeChanged.connect(self._on_desktop_theme)
 
     def _begin(self, capture: Capture | None, model: Any, files: Sequence[Path]) -> None:

@@ -134,8 +134,12 @@ class Runs(QObject):
             self.bar.wait_for_pause()
 
     def _on_finished(self, capture: Capture) -> None:
+        try:
+            self.document.open(capture)
+        except InputError as error:
+            self._refuse(error)
+            return
         self.bar.show_source(self._wanted)
-        self.document.open(capture)
         self.model_ran.emit(self._wanted)
         if capture.cut_from is None:
             self._say_note()

@@ -69,7 +69,7 @@ def test_the_long_text_is_long(bundled: LoadedModel) -> None:
 
 def test_the_first_text(capybara: Capture) -> None:
     assert capybara.tokens == (
-        ("[CLS]", "the", "brown", "cap", "##y", "##bara", "is", "sleeping", "now", ".", "[SEP]"),
+        ["[CLS]", "the", "brown", "cap", "##y", "##bara", "is", "sleeping", "now", ".", "[SEP]"],
     )
     assert np.flatnonzero(capybara.special[0]).tolist() == [0, 10]
     assert [e.name for e in capybara.layers] == [
@@ -155,7 +155,7 @@ def test_records_cannot_be_written_to(capybara: Capture) -> None:
 
 def test_own_names_for_tokens(bundled: LoadedModel) -> None:
     capture = attnviz_gui.capture(bundled, "a b", tokens=["start", "A", "B", "end"])
-    assert capture.tokens == (("start", "A", "B", "end"),)
+    assert capture.tokens == (["start", "A", "B", "end"],)
     with pytest.raises(InputError, match="holds 1 names for a text of 4 tokens"):
         attnviz_gui.capture(bundled, "a b", tokens=["A"])
     with pytest.raises(InputError, match="names 1 texts, but there are 2"):
@@ -334,7 +334,7 @@ def test_waiting_for_another_run_can_be_cancelled(bundled: LoadedModel) -> None:
                 attnviz_gui.capture(bundled, "b", cancel=lambda: len(asked) > 1 or asked.append(1))
         finally:
             leave.set()
-        assert first.result().tokens == (("[CLS]", "a", "[SEP]"),)
+        assert first.result().tokens == (["[CLS]", "a", "[SEP]"],)
 
 
 # -- numbers that are none -------------------------------------------------------------------

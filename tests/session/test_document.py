@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from attnviz_gui.errors import InputError
 from attnviz_gui.session.document import Document, Focus
 from attnviz_gui.session.watch import WatchedPair, watch_at
 from tests.samples import random_capture
@@ -147,3 +148,15 @@ def test_options_that_do_not_change_say_nothing(document):
     assert calls == []
     document.set_options(lines="none")
     assert calls == [1]
+
+
+@pytest.mark.parametrize("factor", [1e12, 1e30, np.nan])
+def test_giant_coordinates_are_refused_and_the_picture_stays(document, factor):
+    picture = document.picture
+    giant = random_capture(6)
+    for record in giant.records[0]:
+        record.key[...] *= np.float32(factor)
+    with pytest.raises(InputError, match=r"layer\.0 has queries or keys"):
+        document.open(giant)
+    assert document.picture is picture
+    assert document.capture is picture.capture

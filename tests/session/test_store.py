@@ -75,7 +75,7 @@ def _samples() -> dict[str, Capture]:
         "odd strings": replace(
             random_capture(3),
             texts=('\ud800 "\\\x00🦫\n',),
-            tokens=(("", "\ud800", "🦫₁"),),
+            tokens=(["", "\ud800", "🦫₁"],),
             model_name="名",
             cut_from=100_000,
             seconds=0.1 + 0.2,

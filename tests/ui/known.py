@@ -33,7 +33,7 @@ def known_capture(attention, tokens=None, *, mask=None, special=()) -> Capture:
     )
     return Capture(
         texts=(" ".join(names),),
-        tokens=(names,),
+        tokens=(list(names),),
         special=(flags,),
         layers=(Layer("layer.0", "self", 1, n),),
         records=((record,),),
