@@ -1,0 +1,58 @@
+"""`show` from a script, which waits for it, and from a program with Qt of its own, which does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from PySide6.QtWidgets import QApplication
+
+import attnviz_gui
+from attnviz_gui.errors import InputError
+from attnviz_gui.ui.main_window import MainWindow
+from tests.samples import random_capture
+
+SCRIPT = """
+import threading
+import attnviz_gui
+from tests.samples import random_capture
+
+def leave():
+    from PySide6.QtCore import QMetaObject, Qt
+    from PySide6.QtWidgets import QApplication
+    [window] = [w for w in QApplication.topLevelWidgets() if type(w).__name__ == "MainWindow"]
+    print(window.document.capture.model_name, window.isVisible())
+    QMetaObject.invokeMethod(window, "close", Qt.ConnectionType.QueuedConnection)
+
+for round in range(2):
+    threading.Timer(2, leave).start()
+    attnviz_gui.show(random_capture(5))
+print("done")
+"""
+
+
+def test_a_script_waits_until_the_window_is_closed():
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["random True", "random True", "done"]
+
+
+def test_a_program_with_qt_of_its_own_goes_on(qtbot):
+    attnviz_gui.show(random_capture(5))
+    windows = [w for w in QApplication.topLevelWidgets() if isinstance(w, MainWindow)]
+    assert len(windows) == 1 and windows[0].isVisible()
+    gone = []
+    windows[0].destroyed.connect(lambda: gone.append(True))
+    windows[0].close()
+    qtbot.waitUntil(lambda: gone == [True])
+
+
+def test_what_is_neither_a_capture_nor_a_model_is_refused(qapp):
+    with pytest.raises(InputError, match="str"):
+        attnviz_gui.show("bundled")
