@@ -1,4 +1,4 @@
-"""`show` from a script, which waits for it, and from a program with Qt of its own, which does not."""
+"""`show`: a script waits for it, a program with Qt of its own goes on."""
 
 from __future__ import annotations
 
