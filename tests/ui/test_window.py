@@ -276,6 +276,25 @@ def test_the_sliders_move_scatter_and_plane_and_not_the_heatmap(qtbot, still):
     assert d.picture.attention_difference(d.frame) < 1e-5
 
 
+def test_a_long_text_is_proved_by_the_worker_and_the_line_is_of_the_last_move(qtbot):
+    window = MainWindow(capture=random_capture(300, layers=1, heads=1))
+    qtbot.addWidget(window)
+    window.show()
+    d, proof = window.document, child(window, "proof")
+    qtbot.waitUntil(lambda: "unchanged" in proof.text())
+    d.begin_drag()
+    for t in np.linspace(0, 0.3, 5):
+        d.move(t=t)
+        assert "unchanged" in proof.text()
+    d.end_drag()
+    assert proof.text() == "attention: checking…"
+    qtbot.waitUntil(lambda: "unchanged" in proof.text())
+    told = proof.text()
+    window.normalization_panel._show_proof(d.picture.attention_difference(d.frame))
+    assert proof.text() == told
+    window.close()
+
+
 def test_a_slider_follows_the_mouse_and_a_double_click_resets_it(qtbot, still):
     slider = child(still, "shift_slider")
     seen = []

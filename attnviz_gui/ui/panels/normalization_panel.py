@@ -22,7 +22,7 @@ from attnviz_gui.session.document import MOST_SHIFT
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.panels.slider import RealSlider
-from attnviz_gui.ui.views.offload import LIVE_PAIRS, at_once
+from attnviz_gui.ui.views.offload import at_once
 
 if TYPE_CHECKING:
     from attnviz_gui.geometry.fit import Fit
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from attnviz_gui.session.document import Document
     from attnviz_gui.ui.views.offload import Offload
 
+_PROVEN_AT_ONCE = 1 << 16  # pairs; more of them are proved in the worker, a few ms later
 _MODES = {
     "constant": "the number a is added to every coordinate of every key",
     "centroid": "a = t · (mean query − mean key): at t = 1 keys and queries share their centre",
@@ -132,12 +133,14 @@ class NormalizationPanel(QGroupBox):
         self.reset.clicked.connect(self._on_reset)
         document.picture_changed.connect(self._on_picture)
         document.frame_changed.connect(self.follow)
+        document.settled.connect(self._prove)
         self._on_picture()
 
     def stop(self) -> None:
         """Follow the document no longer."""
         self.document.picture_changed.disconnect(self._on_picture, missing_ok=True)
         self.document.frame_changed.disconnect(self.follow, missing_ok=True)
+        self.document.settled.disconnect(self._prove, missing_ok=True)
 
     @property
     def objective_name(self) -> str:
@@ -232,17 +235,20 @@ class NormalizationPanel(QGroupBox):
         if picture is None or frame is None:
             self.proof.setText("")
             return
-        if picture.n_pairs <= LIVE_PAIRS:
+        if picture.n_pairs <= _PROVEN_AT_ONCE:
             self._show_proof(picture.attention_difference(frame))
             return
-        self.proof.setText("attention: checking…")
+        # While a slider moves the line says what was last proved, a frame or two behind.
+        if not self.document.dragging:
+            self.proof.setText("attention: checking…")
         self.offload(
             lambda: (frame, picture.attention_difference(frame)), self._show_proof_if_current
         )
 
     def _show_proof_if_current(self, answer: Any) -> None:
         frame, difference = cast("tuple[Frame, float]", answer)
-        if frame is self.document.frame:
+        now = self.document.frame
+        if now is not None and frame.live is now.live and (frame is now or self.document.dragging):
             self._show_proof(difference)
 
     def _show_proof(self, difference: float) -> None:
