@@ -24,7 +24,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 from transformers.modeling_utils import PreTrainedModel
 
-from attnviz_gui.capture.own import own_attention
+from attnviz_gui.capture.own import Plain, own_attention
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class _Run:
     def __init__(self, model: torch.nn.Module, on_call: Callable[[Call], None]) -> None:
         self.model = model
         self.on_call = on_call
+        self.plain = Plain()
         self.names = {id(module): name for name, module in model.named_modules()}
         self.places: list[Place] = []
         self.often: Counter[str] = Counter()
@@ -133,9 +134,11 @@ def _attention(
 ) -> tuple[torch.Tensor, None]:  # fmt: skip
     """Note a call in the run that is on, and compute it."""
     run = _RUN.get()
+    plain = None
     if run is not None:
         run.note(module, query, key, value, attention_mask, extras)
-    return own_attention(module, query, key, value, attention_mask, extras), None
+        plain = run.plain
+    return own_attention(module, query, key, value, attention_mask, extras, plain), None
 
 
 AttentionInterface.register(NAME, _attention)

@@ -116,9 +116,7 @@ def _texts(inputs: object) -> tuple[str, ...]:
     )
 
 
-def _names(
-    model: LoadedModel, encoded: list[Encoded], tokens: object
-) -> tuple[list[str], ...]:
+def _names(model: LoadedModel, encoded: list[Encoded], tokens: object) -> tuple[list[str], ...]:
     """Return the tokens' labels: the caller's where there are some, else the tokenizer's."""
     if tokens is None:
         return tuple(list(labels(model.tokenizer, e)) for e in encoded)

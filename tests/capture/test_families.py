@@ -146,7 +146,7 @@ def test_refused_with_the_family_and_the_reason(tmp_path: Path, family: str, sai
 
 @pytest.mark.parametrize("family", ["bert", "llama", "mistral", "t5", "bart", "gpt2"])
 def test_in_parts_as_in_one_call(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model's attention, computed a few queries at a time, gives the same bits."""
+    """The model's attention, computed a few queries at a time."""
     model = tiny_model(family)
     torch.manual_seed(0)
     ids = torch.randint(3, 300, (2, 100))
@@ -165,3 +165,59 @@ def test_in_parts_as_in_one_call(family: str, monkeypatch: pytest.MonkeyPatch) -
         expected = model(**inputs).last_hidden_state
     assert torch.equal(outputs[1 << 30], expected)
     assert (outputs[1] - expected).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("family", ["bert", "llama", "mistral", "t5", "bart", "gpt2"])
+def test_recorded_in_parts_as_in_one_call(
+    tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(tiny_folder(tmp_path / family, family), device="cpu")
+    text = f"{TEXT} a {TEXT}"  # three parts and a bit
+    monkeypatch.setattr(own, "_CORE_CHUNK", 1 << 30)
+    whole = attnviz_gui.capture(model, text)
+    monkeypatch.setattr(own, "_CORE_CHUNK", 1)
+    parts = attnviz_gui.capture(model, text)
+    assert len(parts.tokens[0]) > 96
+    for a, b in zip(whole.records[0], parts.records[0], strict=True):
+        assert np.abs(a.query - b.query).max() <= 1e-5 * np.abs(a.query).max()
+        assert np.abs(a.value - b.value).max() <= 1e-5 * np.abs(a.value).max()
+    assert parts.verify() <= 1e-6
+
+
+def test_plain_attention_takes_over_where_it_is_the_same() -> None:
+    from transformers.models.bert.modeling_bert import BertSelfAttention, eager_attention_forward
+
+    module = BertSelfAttention(tiny_model("bert").config).eval()
+    query, key, value = torch.randn(3, 1, 4, 100, 8)
+    mask = torch.zeros(1, 1, 100, 100).masked_fill(torch.rand(100, 100) < 0.5, -3e38)
+    plain = own.Plain()
+    assert plain.fits(eager_attention_forward, query, key, value, mask, {})
+    output = plain.attention(query, key, value, mask, {"scaling": 0.3}, 32)
+    expected = eager_attention_forward(module, query, key, value, mask, scaling=0.3)[0]
+    assert (output - expected).abs().max() <= 1e-6
+    plain.judge(eager_attention_forward, same=True)
+    assert plain.trusted(eager_attention_forward)
+    plain.judge(eager_attention_forward, same=False)
+    assert not plain.fits(eager_attention_forward, query, key, value, mask, {})
+
+
+def test_plain_attention_does_not_take_over_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A family whose function differs, be it by little, is computed by its own to the end."""
+    from transformers.models.bert import modeling_bert
+
+    plain_function = modeling_bert.eager_attention_forward
+
+    def other(*arguments: Any, **extras: Any) -> Any:
+        output, weights = plain_function(*arguments, **extras)
+        return output * 1.5, weights
+
+    monkeypatch.setattr(modeling_bert, "eager_attention_forward", other)
+    monkeypatch.setattr(own, "_CORE_CHUNK", 1)
+    module = modeling_bert.BertSelfAttention(tiny_model("bert").config).eval()
+    query, key, value = torch.randn(3, 1, 4, 100, 8)
+    plain = own.Plain()
+    for _ in range(2):
+        output = own.own_attention(module, query, key, value, None, {"scaling": 0.3}, plain)
+        expected = other(module, query, key, value, None, scaling=0.3)[0]
+        assert (output - expected).abs().max() <= 1e-6
+        assert not plain.trusted(other)

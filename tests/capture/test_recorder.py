@@ -33,6 +33,7 @@ TEXTS = {
     "500 tokens": (_SENTENCE * 40)[:2580],
     "Japanese": "カピバラは今、川のそばで静かに眠っています。",
     "emoji": "I love 🦫 and 🙂👍🏽 so much! 🎉👨‍👩‍👧",
+    "257 tokens": "The small brown bird sleeps. " * 42 + "The river runs",  # no part of a size
     "one character": "a",
     "mixed": "Whether 3.14 or 2,718: “numbers” — naïve façades, tabs\tand\nnewlines too…",
 }
