@@ -91,6 +91,8 @@ class Document:
         self._hovered = NOTHING
         self._pinned = NOTHING
         self._watched: tuple[WatchedPair, ...] = ()
+        self._found: tuple[tuple[int, int], ...] = ()
+        self._found_in: Picture | None = None
         self._options = Options()
         self._picture: Picture | None = None
         self._frame: Frame | None = None
@@ -286,17 +288,22 @@ class Document:
     @property
     def watched_here(self) -> list[tuple[int, int]]:
         """The watched pairs that occur in the picture, as (query, key) indices."""
-        if self._picture is None:
+        picture = self._picture
+        if picture is None:
             return []
-        tokens = self._picture.query_tokens, self._picture.key_tokens
-        found = [pair.find(*tokens) for pair in self._watched]
-        return [pair for pair in found if pair is not None]
+        # Looked for once a picture: every view asks for it in every frame.
+        if self._found_in is not picture:
+            found = [p.find(picture.query_tokens, picture.key_tokens) for p in self._watched]
+            self._found = tuple(pair for pair in found if pair is not None)
+            self._found_in = picture
+        return list(self._found)
 
     def watch(self, pairs: Iterable[WatchedPair]) -> None:
         """Replace the watched pairs."""
         new = tuple(dict.fromkeys(pairs))
         if new != self._watched:
             self._watched = new
+            self._found_in = None
             self.watched_changed.emit()
 
     def toggle_watch(self, query: int, key: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
     QDockWidget,
     QHBoxLayout,
-    QLabel,
     QMenu,
     QSizePolicy,
     QToolButton,
@@ -20,56 +20,66 @@ from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.theme import font
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QMouseEvent, QResizeEvent
+    from PySide6.QtGui import QMouseEvent, QPaintEvent
 
     from attnviz_gui.ui.views.base import View
 
 
-class ElidedLabel(QLabel):
-    """A label that gives way: it shortens its text with … instead of widening the window."""
+class ElidedLabel(QWidget):
+    """A line of text that gives way: it is cut with … instead of widening the window.
+
+    Not a QLabel: that one has the whole window laid out anew for every text, in every frame.
+    """
 
     def __init__(self, side: Qt.AlignmentFlag, *, shortest: int) -> None:
         """`shortest`: the width in letters below which it does not go."""
         super().__init__()
         self._shortest = shortest
         self._text = ""
-        self._side = side
-        self.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+        self._width = 0
+        self._side = side | Qt.AlignmentFlag.AlignVCenter
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def say(self, text: str) -> None:
         """Set the whole text; what is cut is in the tooltip."""
-        if text != self._text:
-            self._text = text
+        if text == self._text:
+            return
+        self._text = text
+        self.setAccessibleName(text)
+        width = self.fontMetrics().horizontalAdvance(text) + 2
+        if width != self._width:
+            self._width = width
             self.updateGeometry()
-            self._fit()
+        self.update()
 
     @property
     def whole(self) -> str:
         """The text as it was set."""
         return self._text
 
+    def text(self) -> str:
+        """The text as it is seen, cut where there is no room."""
+        return self.fontMetrics().elidedText(
+            self._text, Qt.TextElideMode.ElideRight, self.width() + 1
+        )
+
     def sizeHint(self) -> QSize:
         """Room for the whole text."""
-        width = self.fontMetrics().horizontalAdvance(self._text) + 2
-        return QSize(width, super().sizeHint().height())
+        return QSize(self._width, self.fontMetrics().height() + 2)
 
     def minimumSizeHint(self) -> QSize:
         """Room for the letters that it never goes without, or for all there are."""
         few = self.fontMetrics().averageCharWidth() * self._shortest
-        return QSize(min(few, self.sizeHint().width()), super().minimumSizeHint().height())
+        return QSize(min(few, self._width), self.sizeHint().height())
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Cut anew."""
-        super().resizeEvent(event)
-        self._fit()
-
-    def _fit(self) -> None:
-        cut = self.fontMetrics().elidedText(
-            self._text, Qt.TextElideMode.ElideRight, self.width() + 1
-        )
-        self.setText(cut)
-        self.setToolTip(self._text if cut != self._text else "")
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Write what there is room for."""
+        seen = self.text()
+        self.setToolTip(self._text if seen != self._text else "")
+        painter = QPainter(self)
+        painter.setPen(self.palette().windowText().color())
+        painter.drawText(self.rect(), self._side, seen)
+        painter.end()
 
 
 class PanelHeader(QWidget):

@@ -131,7 +131,8 @@ class View(pg.GraphicsLayoutWidget):
     def _frame_changed(self) -> None:
         if self.document.picture is not None:
             self.draw_frame()
-            self.titled.emit()
+            if self.normalised:
+                self.titled.emit()
 
     def _focus_changed(self) -> None:
         if self.document.picture is not None:
