@@ -128,8 +128,8 @@ def frames(app: QApplication, capture: Capture) -> tuple[float, float]:
     return p95(ours[3:]), p95(theirs[1:])
 
 
-def switches(app: QApplication, capture: Capture) -> tuple[float, float]:
-    """95th percentile of a change of head, ours and plain."""
+def switches(app: QApplication, capture: Capture) -> tuple[list[float], list[float]]:
+    """Seconds of each change of head, ours and plain."""
     heads = [(layer, head) for layer in range(4) for head in range(12)]
     window = MainWindow(capture=capture)
     window.resize(1280, 800)
@@ -145,7 +145,7 @@ def switches(app: QApplication, capture: Capture) -> tuple[float, float]:
         painted.time(app, lambda at=at: plain.show_head(capture.head(*at))) for at in heads[:6]
     ]
     plain.close()
-    return p95(ours[1:]), p95(theirs[1:])
+    return ours[1:], theirs[1:]
 
 
 def rows() -> list[tuple[str, float, float, str]]:
@@ -160,5 +160,8 @@ def rows() -> list[tuple[str, float, float, str]]:
             f"slider frame, {n_tokens} tokens, p95", *frames(app, capture),
             "≤ 16 ms, ≥ 5 × faster",
         ))  # fmt: skip
-    table.append(("change of head, 512 tokens, p95", *switches(app, capture), "≤ 50 ms"))
+    ours, theirs = switches(app, capture)
+    for what, of in (("median", np.median), ("p95", p95)):
+        label = f"change of head, 512 tokens, {what}"
+        table.append((label, float(of(ours)), float(of(theirs)), "≤ 50 ms"))
     return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -94,6 +94,9 @@ class NormalizationPanel(QGroupBox):
         self.about_scale = self._line("about_scale")
         self.fitted = self._line("fit_line")
         self.proof = self._line("proof")
+        self.proof.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        # Two lines, always: one line more or less would lay out the panel anew.
+        self.proof.setMinimumHeight(2 * self.proof.fontMetrics().lineSpacing() + 2)
         self.proof.setToolTip(
             "The attention is computed anew from q′ and k′ after every move.\n"
             "The difference that is left is rounding: q′·k′ = q·k + q·a, and the softmax\n"
