@@ -7,16 +7,13 @@ import sys
 import threading
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
-from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QPoint, QSettings, Qt, QUrl
 
 import attnviz_gui
 from attnviz_gui.session.document import NOTHING
 from attnviz_gui.ui.main_window import MainWindow
 from tests.samples import random_capture, save_tiny_bert
-
-LONG = 60_000  # milliseconds: the first run imports torch
+from tests.ui.driving import LONG, child, drop
 
 
 @pytest.fixture
@@ -28,22 +25,6 @@ def still(qtbot):
         window.show()
     yield window
     window.close()
-
-
-def child(window: QWidget, name: str) -> QWidget:
-    found = window.findChildren(QWidget, name)
-    assert len(found) == 1, (name, found)
-    return found[0]
-
-
-def drop(window: MainWindow, *urls: QUrl) -> None:
-    data = QMimeData()
-    data.setUrls(list(urls))
-    event = QDropEvent(
-        QPointF(50, 50), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )  # fmt: skip
-    window.dropEvent(event)
 
 
 def workers() -> list[str]:
@@ -76,7 +57,7 @@ def test_a_drop_that_is_no_file_is_answered_and_runs_nothing(qtbot, still):
 @pytest.mark.parametrize("name", ["pipe.txt", "pipe.safetensors"])
 def test_a_pipe_does_not_stop_the_window(still, tmp_path, name):
     os.mkfifo(tmp_path / name)
-    drop(still, QUrl.fromLocalFile(str(tmp_path / name)))
+    drop(still, tmp_path / name)
     assert "pipe" in still.banner.sentence
 
 
@@ -84,7 +65,7 @@ def test_of_two_texts_the_first_is_run_and_the_other_spoken_of(qtbot, still, bun
     for name in ("one", "two"):
         (tmp_path / f"{name}.txt").write_text(f"{name} text")
     with qtbot.waitSignal(still.runner.finished, timeout=LONG):
-        drop(still, *(QUrl.fromLocalFile(str(tmp_path / f"{n}.txt")) for n in ("one", "two")))
+        drop(still, tmp_path / "one.txt", tmp_path / "two.txt")
     assert still.document.capture.texts == ("one text",)
     assert "the first" in still.banner.sentence
     with qtbot.waitSignal(still.runner.finished, timeout=LONG):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtGui import (
     QContextMenuEvent,
-    QDropEvent,
     QGuiApplication,
     QImage,
     QInputMethodEvent,
@@ -29,11 +27,7 @@ from PySide6.QtWidgets import (
 from attnviz_gui.session.document import Focus
 from attnviz_gui.ui.main_window import FIRST_TEXT, MainWindow
 from tests.samples import random_capture, save_tiny_bert
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-LONG = 60_000  # milliseconds: the first run imports torch
+from tests.ui.driving import LONG, child, drop
 
 CONTRACT = [
     "text_input", "model_select", "run_button", "cancel_button", "progress", "layer_select",
@@ -62,12 +56,6 @@ def still(qtbot):
         window.show()
     yield window
     window.close()
-
-
-def child(window: QWidget, name: str) -> QWidget:
-    found = window.findChildren(QWidget, name)
-    assert len(found) == 1, (name, found)
-    return found[0]
 
 
 def run_text(qtbot, window: MainWindow, text: str) -> None:
@@ -447,7 +435,7 @@ def test_maximising_a_panel_and_escape_gives_the_others_back(qtbot, still):
 
 def test_a_model_folder_by_drop_then_one_that_is_no_model(qtbot, window, tmp_path):
     folder = save_tiny_bert(tmp_path / "tiny")
-    assert drop(window, folder)
+    drop(window, folder)
     qtbot.waitUntil(lambda: window.document.capture.model_name == "tiny", timeout=LONG)
     box = child(window, "model_select")
     assert box.currentText() == "tiny"
@@ -568,17 +556,6 @@ def test_nothing_in_the_controls_is_cut_off(qtbot, still, size):
         for widget in still.normalization_panel.findChildren(kind):
             if widget.isVisible():
                 assert widget.width() >= min(widget.sizeHint().width(), 240), widget.objectName()
-
-
-def drop(window: MainWindow, path: Path) -> bool:
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path))])
-    event = QDropEvent(
-        QPointF(50, 50), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )  # fmt: skip
-    window.dropEvent(event)
-    return True
 
 
 def save(dialog: QWidget) -> None:
