@@ -22,6 +22,7 @@ from attnviz_gui.session.document import MOST_SHIFT
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.panels.slider import RealSlider
+from attnviz_gui.ui.signals import quiet
 from attnviz_gui.ui.views.offload import at_once
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class NormalizationPanel(QGroupBox):
         column.addWidget(self.fitted)
         column.addWidget(self.proof)
 
-        self.mode.activated.connect(self._on_mode)
+        self.mode.currentIndexChanged.connect(self._on_mode)
         self.shift.moved.connect(lambda t: document.move(t=t))
         self.scale.moved.connect(lambda c: document.move(scale=c))
         for slider in (self.shift, self.scale):
@@ -156,7 +157,9 @@ class NormalizationPanel(QGroupBox):
         sliders = d.sliders
         ready = d.picture is not None
         locked = sliders.mode == "locked"
-        self.mode.setCurrentIndex(SHIFT_MODES.index(sliders.mode))
+        with quiet(self.mode):
+            self.mode.setCurrentIndex(SHIFT_MODES.index(sliders.mode))
+        self.mode.update()
         self.mode.setToolTip("How a is made from one number: " + _MODES[sliders.mode] + ".")
         self._set_shift_range()
         self.shift.set_value(sliders.t)

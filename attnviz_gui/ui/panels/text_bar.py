@@ -10,6 +10,8 @@ from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QPushButton, QWidget
 
+from attnviz_gui.ui.signals import quiet
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -91,7 +93,7 @@ class TextBar(QWidget):
         self.model_select.setAccessibleName("Model")
         self.model_select.setToolTip("The model that reads the text: bundled, or a folder on disk.")
         self.model_select.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.model_select.activated.connect(self._on_model)
+        self.model_select.currentIndexChanged.connect(self._on_model)
         self.run_button = QPushButton("Run")
         self.run_button.setObjectName("run_button")
         self.run_button.setAccessibleName("Run")
@@ -125,28 +127,32 @@ class TextBar(QWidget):
     def set_models(self, folders: Iterable[str]) -> None:
         """List the bundled model, these folders, and a way to choose another."""
         box = self.model_select
-        box.clear()
-        for name, model in self._in_memory:
-            box.addItem(name, model)
-        box.addItem("all-MiniLM-L6-v2 (bundled)", BUNDLED)
-        for folder in folders:
-            box.addItem(Path(folder).name or folder, folder)
-            box.setItemData(box.count() - 1, folder, Qt.ItemDataRole.ToolTipRole)
-        box.insertSeparator(box.count())
-        box.addItem("Choose a folder…", _CHOOSE)
+        with quiet(box):
+            box.clear()
+            for name, model in self._in_memory:
+                box.addItem(name, model)
+            box.addItem("all-MiniLM-L6-v2 (bundled)", BUNDLED)
+            for folder in folders:
+                box.addItem(Path(folder).name or folder, folder)
+                box.setItemData(box.count() - 1, folder, Qt.ItemDataRole.ToolTipRole)
+            box.insertSeparator(box.count())
+            box.addItem("Choose a folder…", _CHOOSE)
         self.show_source(self.source)
 
     def add_model(self, name: str, model: object) -> None:
         """List a model that is in memory already, and put it in use."""
         self._in_memory.append((name, model))
-        self.model_select.insertItem(0, name, model)
+        with quiet(self.model_select):
+            self.model_select.insertItem(0, name, model)
         self.show_source(model)
 
     def show_source(self, source: Any) -> None:
         """Say which model is in use, without running it."""
         self.source = source
         index = self.model_select.findData(source)
-        self.model_select.setCurrentIndex(max(index, 0))
+        with quiet(self.model_select):
+            self.model_select.setCurrentIndex(max(index, 0))
+        self.model_select.update()  # it hears of its new index by the signal that was kept quiet
 
     @property
     def waiting(self) -> bool:

@@ -128,7 +128,9 @@ class PlaneOptions(QWidget):
         self.plane.group.idClicked.connect(
             lambda i: document.set_options(plane=self.plane.values[i])
         )
-        self.lines.activated.connect(lambda i: document.set_options(lines=self.lines.itemData(i)))
+        self.lines.currentIndexChanged.connect(
+            lambda i: document.set_options(lines=self.lines.itemData(i))
+        )
         self.count.valueChanged.connect(lambda n: document.set_options(n_lines=n))
         document.options_changed.connect(self.follow)
         document.picture_changed.connect(self.follow)
@@ -143,7 +145,9 @@ class PlaneOptions(QWidget):
         """Show the document's options."""
         options = self.document.options
         self.plane.show_value(options.plane)
-        self.lines.setCurrentIndex(self.lines.findData(options.lines))
+        with quiet(self.lines):
+            self.lines.setCurrentIndex(self.lines.findData(options.lines))
+        self.lines.update()
         picture = self.document.picture
         most = 200 if picture is None else min(max(picture.n_pairs, 1), 1000)
         with quiet(self.count):
