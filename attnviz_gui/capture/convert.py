@@ -13,7 +13,7 @@ from attnviz_gui.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from attnviz_gui.capture.interface import Call
+    from attnviz_gui.capture.call import Call
     from attnviz_gui.capture.record import BoolArray, FloatArray
 
 # Families write "not allowed" as minus infinity, as the type's lowest number, or as -1e9.

@@ -17,13 +17,14 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 from transformers.modeling_utils import PreTrainedModel
 
+from attnviz_gui.capture.call import Call, Place
 from attnviz_gui.capture.own import Plain, own_attention
 from attnviz_gui.errors import InputError
 
@@ -35,38 +36,12 @@ if TYPE_CHECKING:
 # Never "eager" itself: registering that would replace every model's own function.
 NAME = "attnviz"
 
-_CROSS = ("encdecattention", "encoder_attn", "crossattention", "cross_attn", "cross_attention")
 _SINKS = ("s_aux", "sinks")
 
 # The attentions that a model's last whole run came to, and the names of its modules then.
 _SEEN: WeakKeyDictionary[torch.nn.Module, tuple[tuple[str, ...], tuple[Place, ...]]] = (
     WeakKeyDictionary()
 )
-
-
-class Place(NamedTuple):
-    """Where an attention stands: the module's path, and which of its calls in the run, from 0."""
-
-    name: str
-    nth: int
-
-
-class Call(NamedTuple):
-    """What one attention was handed: tensors as they came, for one text (batch of 1)."""
-
-    place: Place
-    query: torch.Tensor  # (1, H, T_q, d)
-    key: torch.Tensor  # (1, H_kv, T_k, d)
-    value: torch.Tensor
-    scaling: float
-    mask: torch.Tensor | None
-    bias: torch.Tensor | None
-
-    @property
-    def cross(self) -> bool:
-        """True where queries come from one text and keys from another."""
-        name = self.place.name.lower()
-        return any(word in name for word in _CROSS) or self.query.shape[2] != self.key.shape[2]
 
 
 class _Ended(BaseException):

@@ -36,12 +36,16 @@ class Layer:
         ``"self"`` (queries and keys from one text) or ``"cross"``.
     n_heads, head_dim
         Number of query heads, and the length of each query and key.
+    stack
+        Which part of the model it stands in, ``encoder``, ``decoder``, ``vision``; empty where
+        there is only one.
     """
 
     name: str
     kind: Kind
     n_heads: int
     head_dim: int
+    stack: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,12 @@ class Head:
         True where attention is allowed.
     bias : (T_q, T_k) float32 or None
         What the model adds to the scaled product before the softmax, beside the mask.
+    softcap : float or None
+        The scaled product x becomes softcap tanh(x / softcap), before the bias is added.
+    sink : float or None
+        A learned logit that takes part in every row's softmax and belongs to no key.
+    unrotated : pair of (T_q, d) and (T_k, d) float32, or None
+        Query and key before the rotary embedding; None where the model has none.
     """
 
     query: FloatArray
@@ -68,14 +78,24 @@ class Head:
     scaling: float
     mask: BoolArray
     bias: FloatArray | None = None
+    softcap: float | None = None
+    sink: float | None = None
+    unrotated: tuple[FloatArray, FloatArray] | None = None
 
     @cached_property
     def logits(self) -> FloatArray:
-        """Scaled products plus bias, (T_q, T_k) float32; minus infinity where masked."""
+        """What the softmax is taken of, (T_q, T_k) float32; minus infinity where masked.
+
+        The scaled products, capped where the model caps them, plus the bias.
+        """
         # In float32 and in this order, as the models do it: their rounding is then ours too. The
         # true logits are no nearer to the model's own, which are its product's rounding away.
         logits: FloatArray = self.query @ self.key.T
         logits *= np.float32(self.scaling)
+        if self.softcap is not None:
+            logits /= np.float32(self.softcap)
+            np.tanh(logits, out=logits)
+            logits *= np.float32(self.softcap)
         if self.bias is not None:
             logits += self.bias
         logits[~self.mask] = -np.inf
@@ -85,17 +105,33 @@ class Head:
     def attention(self) -> FloatArray:
         """Softmax of the logits over the keys, (T_q, T_k) float32.
 
-        A row in which nothing is allowed is all zero.
+        A row in which nothing is allowed is all zero. Rows sum to less than 1 where a sink takes
+        the rest.
         """
-        return softmax(self.logits)
+        return softmax(self.logits, self.sink)
+
+    @property
+    def sink_attention(self) -> FloatArray | None:
+        """Share of each query's attention that the sink takes, (T_q,); None without a sink."""
+        if self.sink is None:
+            return None
+        rest: FloatArray = np.maximum(1 - self.attention.sum(axis=1), 0)
+        return rest
 
 
-def softmax(logits: FloatArray) -> FloatArray:
-    """Softmax over the last axis; a row of minus infinities gives zeros."""
+def softmax(logits: FloatArray, sink: float | None = None) -> FloatArray:
+    """Softmax over the last axis; a row of minus infinities gives zeros.
+
+    A `sink` is one more logit in each row, whose share is left out of the result.
+    """
     top = logits.max(axis=-1, keepdims=True)
+    if sink is not None:
+        top = np.maximum(top, np.float32(sink))
     top = np.where(np.isfinite(top), top, 0).astype(logits.dtype)
     weights: FloatArray = np.exp(logits - top)
     total = weights.sum(axis=-1, keepdims=True)
+    if sink is not None:
+        total += np.exp(np.float32(sink) - top)
     weights /= np.where(total > 0, total, 1).astype(logits.dtype)
     return weights
 
@@ -111,6 +147,12 @@ class LayerRecord:
         H_kv divides H: each key head serves H / H_kv query heads that stand together.
     mask : (T_q, T_k) or (H, T_q, T_k) bool
     bias : (T_q, T_k) or (H, T_q, T_k) float32 or None
+    softcap : float or None
+    sink : (H,) float32 or None
+    unrotated : pair of (H, T_q, d) and (H_kv, T_k, d) float32, or None
+        As `Head` has them.
+    query_tokens, key_tokens : tuple of str or None
+        Names of this attention's own queries and keys; None where they are the text's tokens.
     """
 
     query: FloatArray
@@ -119,6 +161,11 @@ class LayerRecord:
     scaling: float
     mask: BoolArray
     bias: FloatArray | None = None
+    softcap: float | None = None
+    sink: FloatArray | None = None
+    unrotated: tuple[FloatArray, FloatArray] | None = None
+    query_tokens: tuple[str, ...] | None = None
+    key_tokens: tuple[str, ...] | None = None
 
     def head(self, head: int) -> Head:
         """Return one query head with the key head that serves it."""
@@ -134,6 +181,11 @@ class LayerRecord:
             scaling=self.scaling,
             mask=mask,
             bias=bias,
+            softcap=self.softcap,
+            sink=None if self.sink is None else float(self.sink[head]),
+            unrotated=None
+            if self.unrotated is None
+            else (self.unrotated[0][head], self.unrotated[1][group]),
         )
 
 
@@ -187,6 +239,16 @@ class Capture:
         if not 0 <= head < n_heads:
             raise IndexError(f"no head {head}: layer {layer} has {n_heads}, counted from 0")
         return self.records[text][layer].head(head)
+
+    def query_tokens(self, layer: int, text: int = 0) -> tuple[str, ...]:
+        """Return the names of a layer's queries: the text's tokens, unless it has its own."""
+        own = self.records[text][layer].query_tokens
+        return tuple(self.tokens[text]) if own is None else own
+
+    def key_tokens(self, layer: int, text: int = 0) -> tuple[str, ...]:
+        """Return the names of a layer's keys: the text's tokens, unless it has its own."""
+        own = self.records[text][layer].key_tokens
+        return tuple(self.tokens[text]) if own is None else own
 
     def verify(self) -> float:
         """Return the largest difference between recomputed attention and the model's own.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from attnviz_gui.capture.interface import Call, Place
+    from attnviz_gui.capture.call import Call, Place
     from attnviz_gui.capture.progress import CancelToken, Progress
     from attnviz_gui.capture.record import Layer, LayerRecord
     from attnviz_gui.capture.text import Long

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from attnviz_gui.capture.interface import Place, implementation
+from attnviz_gui.capture.call import Place
+from attnviz_gui.capture.interface import implementation
 from attnviz_gui.capture.run import alone, forward
 
 if TYPE_CHECKING:

@@ -1,0 +1,85 @@
+"""What every way of reading a model hands on: its attentions' calls. Tensors as they came.
+
+A way is a module of this folder (`interface`, `operands`, `modules`) with
+
+``reads(model) -> bool``
+    Whether it can read the model, told without running it.
+``recording(model, on_call)``
+    A context in which the model is run once; `on_call` is given a `Call` for each attention.
+``watching(model, on_weights)``
+    A context in which the model is run once with its own attention; `on_weights` is given each
+    call's `Place` and the weights that the model computed, (B, H, T_q, T_k). Verification only.
+
+Both contexts leave no trace on the model, also when the run in them fails.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+
+_CROSS = ("encdecattention", "encoder_attn", "crossattention", "cross_attn", "cross_attention")
+
+
+class Place(NamedTuple):
+    """Where an attention stands: the module's path, and which of its calls in the run, from 0."""
+
+    name: str
+    nth: int
+
+
+class Call(NamedTuple):
+    """What one attention was handed.
+
+    Attributes
+    ----------
+    query : (B, H, T_q, d)
+        As they are multiplied: after query/key norms and the rotary embedding.
+    key : (B, H_kv, T_k, d)
+        Before keys are repeated over groups.
+    value : (B, H_kv, T_k, d_v)
+    scaling : float
+        Factor of the product.
+    mask
+        What broadcasts to (B, H, T_q, T_k): bool (True: allowed), or added to the logits with
+        minus infinity (or the type's lowest number) for what is not allowed. None allows all.
+    bias
+        What is added to the logits beside the mask; broadcasts in the same way.
+    softcap : float or None
+        The scaled product x becomes softcap tanh(x / softcap), before mask and bias.
+    sink : (H,) tensor or None
+        One more logit in each row's softmax, which belongs to no key.
+    unrotated
+        Query and key before the rotary embedding, of the same shapes; None where there is none.
+    kind : {"self", "cross"} or None
+        None: told by the place's name and the shapes.
+    stack : str or None
+        ``encoder``, ``decoder`` ...; None: told by the place's name.
+    extra_keys : tuple of str
+        Names of the last keys where these are no token's (a learned key, a key of zeros).
+    """
+
+    place: Place
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    scaling: float
+    mask: torch.Tensor | None = None
+    bias: torch.Tensor | None = None
+    softcap: float | None = None
+    sink: torch.Tensor | None = None
+    unrotated: tuple[torch.Tensor, torch.Tensor] | None = None
+    kind: str | None = None
+    stack: str | None = None
+    extra_keys: tuple[str, ...] = ()
+
+    @property
+    def cross(self) -> bool:
+        """True where queries come from one text and keys from another."""
+        if self.kind is not None:
+            return self.kind == "cross"
+        name = self.place.name.lower()
+        n_keys = self.key.shape[2] - len(self.extra_keys)
+        return any(word in name for word in _CROSS) or self.query.shape[2] != n_keys
