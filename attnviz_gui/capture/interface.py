@@ -20,6 +20,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 from transformers.modeling_utils import PreTrainedModel
@@ -30,8 +31,6 @@ from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    import torch
 
 # Never "eager" itself: registering that would replace every model's own function.
 NAME = "attnviz"
@@ -91,7 +90,7 @@ class _Run:
             reason = "it has attention sinks"
         elif extras.get("indices") is not None or extras.get("block_indices") is not None:
             reason = "its attention is sparse, chosen from token to token"
-        elif query.ndim != 4 or query.shape[0] != 1:
+        elif query.ndim != 4:
             reason = "its attention works in windows"
         if reason:
             raise InputError(
@@ -135,7 +134,7 @@ def family(model: torch.nn.Module) -> str:
     return str(name) if name else type(model).__name__
 
 
-def readable(model: torch.nn.Module) -> bool:
+def reads(model: torch.nn.Module) -> bool:
     """Return whether a model's attention goes through the interface."""
     return isinstance(model, PreTrainedModel) and all(
         part._can_set_attn_implementation()
@@ -160,6 +159,43 @@ def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterat
             pass
         finally:
             _RUN.reset(token)
+
+
+@contextmanager
+def watching(
+    model: torch.nn.Module, on_weights: Callable[[Place, torch.Tensor], None]
+) -> Iterator[None]:
+    """Call `on_weights` with the weights, (B, H, T_q, T_k), that the model's own attention gives.
+
+    The block runs the model once, with its eager attention.
+    """
+    calls: Counter[str] = Counter()
+    hooks = []
+    for name, module in model.named_modules():
+
+        def hook(_module: Any, _inputs: Any, output: Any, name: str = name) -> None:
+            weights = _weights(output)
+            if weights is not None:
+                on_weights(Place(name, calls[name]), weights)
+                calls[name] += 1
+
+        hooks.append(module.register_forward_hook(hook))
+    try:
+        with implementation(model, "eager"):
+            yield
+    finally:
+        for handle in hooks:
+            handle.remove()
+
+
+def _weights(output: Any) -> torch.Tensor | None:
+    """Return the attention among a module's outputs, told by being made of shares."""
+    for part in reversed(output) if isinstance(output, tuple) else ():
+        if isinstance(part, torch.Tensor) and part.ndim == 4 and part.is_floating_point():
+            own = part.detach().float()
+            if bool((own >= 0).all()) and bool((own.sum(-1) < 1.01).all()):
+                return own
+    return None
 
 
 @contextmanager

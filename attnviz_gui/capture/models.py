@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from attnviz_gui.capture.faults import first_line
 from attnviz_gui.capture.folder import (
@@ -107,14 +106,10 @@ def load_model(
 
 def _from_memory(module: torch.nn.Module, device: str) -> LoadedModel:
     kind = type(module).__name__
-    if not isinstance(module, transformers.PreTrainedModel):
-        raise InputError(
-            f"{kind} is a plain PyTorch module, and only models of transformers can be read so "
-            "far; wrap its weights in one of these, or load a folder."
-        )
     if device != "auto":
         module.to(_device(device))
-    origin = str(getattr(module.config, "_name_or_path", "") or "")
+    config = getattr(module, "config", None)
+    origin = str(getattr(config, "_name_or_path", "") or "")
     name = Path(origin).name or kind
     tokenizer = None
     folder = Path(origin) if origin and _exists(Path(origin)) else _cached(origin)

@@ -8,19 +8,29 @@ fails or is cancelled.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from attnviz_gui.capture import interface
-from attnviz_gui.capture.convert import convert, describe
+from attnviz_gui.capture.convert import (
+    check_names,
+    convert,
+    describe,
+    main_special,
+    main_tokens,
+)
+from attnviz_gui.capture.inputs import tensor_forward, text_forward
 from attnviz_gui.capture.models import LoadedModel, load_model
+from attnviz_gui.capture.names import Names, names_of_rows
 from attnviz_gui.capture.progress import raise_if_cancelled
 from attnviz_gui.capture.record import Capture
-from attnviz_gui.capture.run import alone, cannot_run, count_layers, forward
+from attnviz_gui.capture.run import alone, cannot_run, count_layers, run
 from attnviz_gui.capture.text import check_text, fit_text
 from attnviz_gui.capture.tokens import Encoded, encode, labels
 from attnviz_gui.capture.verify import Verifier
+from attnviz_gui.capture.ways import ways_for
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,16 +39,18 @@ if TYPE_CHECKING:
     import torch
 
     from attnviz_gui.capture.call import Call, Place
+    from attnviz_gui.capture.inputs import Forward
     from attnviz_gui.capture.progress import CancelToken, Progress
     from attnviz_gui.capture.record import Layer, LayerRecord
     from attnviz_gui.capture.text import Long
+    from attnviz_gui.capture.ways import Way
 
 
 def record(
     model: LoadedModel | torch.nn.Module,
-    inputs: str | Sequence[str],
+    inputs: Any,
     *,
-    tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    tokens: Any = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Capture:
@@ -47,11 +59,17 @@ def record(
     Parameters
     ----------
     model
-        What `load_model` returned, or a model of transformers that is already in memory.
+        What `load_model` returned, or any module that is already in memory.
     inputs
-        A text or a list of texts. They are run one by one, so none is padded.
+        A text or a list of texts, run one by one, so that none is padded. Or the tensors of the
+        model's forward call, run in one call: a dict of keywords, a tuple, or one tensor. Each row
+        of their batch becomes a text; padding that an ``attention_mask`` (or a
+        ``..._key_padding_mask``) marks is left out. An `nn.MultiheadAttention` given one tensor
+        attends from it to itself.
     tokens
-        Names to show in place of the tokenizer's, as many as there are tokens.
+        Names to show in place of the tokenizer's, as many as there are tokens: a list, or one for
+        each text (or row); for tensors of a model with two stacks also a dict with the keys
+        ``encoder`` and ``decoder``.
     progress, cancel
         Called after every layer with the layers done and in all; asked in every layer.
 
@@ -66,10 +84,13 @@ def record(
 
     Notes
     -----
-    The decoder of an encoder-decoder model is given the same tokens as its encoder.
+    The decoder of an encoder-decoder model that is given a text reads the same tokens as its
+    encoder.
     """
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     texts = _texts(inputs)
+    if texts is None:
+        return _record_tensors(loaded, inputs, tokens, progress, cancel)
     encoded = [check_text(loaded, text) for text in texts]
     names = _names(loaded, encoded, tokens)
     return _record(loaded, texts, encoded, names, progress, cancel)
@@ -103,17 +124,17 @@ def record_text(
     return _record(model, parts, encoded, names, progress, cancel, cut_from=cut_from)
 
 
-def _texts(inputs: object) -> tuple[str, ...]:
-    """Return the texts that `inputs` stands for."""
+def _texts(inputs: object) -> tuple[str, ...] | None:
+    """Return the texts that `inputs` stands for, None where it is no text."""
     if isinstance(inputs, str):
         return (inputs,)
-    if isinstance(inputs, (list, tuple)) and inputs and all(isinstance(t, str) for t in inputs):
-        return tuple(inputs)
     if isinstance(inputs, (list, tuple)) and not inputs:
         raise InputError("There is no text to run; give one text or a list of texts.")
-    raise InputError(
-        "Only texts can be recorded so far, not tensors; give a string or a list of strings."
-    )
+    if isinstance(inputs, (list, tuple)) and any(isinstance(t, str) for t in inputs):
+        if all(isinstance(t, str) for t in inputs):
+            return tuple(inputs)
+        raise InputError("A list of texts holds texts alone; give tensors as a tuple or a dict.")
+    return None
 
 
 def _names(model: LoadedModel, encoded: list[Encoded], tokens: object) -> tuple[list[str], ...]:
@@ -139,20 +160,17 @@ def _record(
     names: tuple[list[str], ...], progress: Progress | None, cancel: CancelToken | None,
     *, cut_from: int | None = None,
 ) -> Capture:  # fmt: skip
-    module = model.module
-    if not interface.readable(module):
-        raise InputError(
-            f"Models of the family {interface.family(module)} cannot be read yet: their attention "
-            "does not go through the interface of transformers. Choose another model."
-        )
-    report = _Report(progress, cancel, len(texts), count_layers(module))
+    """Run texts one by one, so that none is padded."""
+    report = _Report(progress, cancel, len(texts), count_layers(model.module))
+    way: Way | None = None
     layers: tuple[Layer, ...] = ()
     places: list[Place] = []
     records: list[tuple[LayerRecord, ...]] = []
     with alone(cancel):
         started = time.perf_counter()
         for cut in encoded:
-            calls = _run(model, cut, report)
+            forward = text_forward(model, cut)
+            way, calls = _read(model, forward, report, way)
             if not records:
                 layers, places = describe(calls), [call.place for call in calls]
             elif places != [call.place for call in calls]:
@@ -160,11 +178,13 @@ def _record(
                     f"{model.name} runs other layers for other texts, so they cannot stand in one "
                     "capture; record the texts one at a time."
                 )
-            records.append(convert(calls))
+            records.append(convert(calls, forward, names=_of_text(names[len(records)], cut)))
             report.text_done()
         seconds = time.perf_counter() - started
+    assert way is not None
     for text_records in records:
         _refuse_nonsense(model, text_records)
+    forwards = tuple(partial(text_forward, model, cut) for cut in encoded)
     return Capture(
         texts=tuple(texts),
         tokens=names,
@@ -174,12 +194,70 @@ def _record(
         model_name=model.name,
         seconds=seconds,
         cut_from=cut_from,
-        verifier=Verifier(model, tuple(encoded), tuple(places)),
+        verifier=Verifier(model, way, forwards, tuple(places)),
     )
 
 
-def _run(model: LoadedModel, encoded: Encoded, report: _Report) -> list[Call]:
-    """Run the model on one text and return what its attentions were handed, in order."""
+def _record_tensors(
+    model: LoadedModel, inputs: Any, tokens: Any,
+    progress: Progress | None, cancel: CancelToken | None,
+) -> Capture:  # fmt: skip
+    """Run a caller's tensors in one forward call; each row of the batch becomes a text."""
+    forward = tensor_forward(model, inputs)
+    report = _Report(progress, cancel, 1, count_layers(model.module))
+    with alone(cancel):
+        started = time.perf_counter()
+        way, calls = _read(model, forward, report, None)
+        report.text_done()
+        seconds = time.perf_counter() - started
+    n_rows = calls[0].query.shape[0]
+    for call in calls:
+        if call.query.shape[0] != n_rows:
+            raise InputError(
+                f"{model.name} works on batches of {n_rows} and of {call.query.shape[0]} in one "
+                f"call (in {call.place.name}), so its rows can't be told apart; give one input."
+            )
+    names, texts = names_of_rows(model, forward, n_rows, tokens)
+    for row in range(n_rows):
+        check_names(calls, forward, row, names[row])
+    records = tuple(convert(calls, forward, row, names[row]) for row in range(n_rows))
+    for row_records in records:
+        _refuse_nonsense(model, row_records)
+    return Capture(
+        texts=tuple(texts),
+        tokens=tuple(list(main_tokens(calls, forward, r, names[r])) for r in range(n_rows)),
+        special=tuple(main_special(calls, forward, r, names[r]) for r in range(n_rows)),
+        layers=describe(calls),
+        records=records,
+        model_name=model.name,
+        seconds=seconds,
+        verifier=Verifier(model, way, (lambda: forward,), tuple(call.place for call in calls)),
+    )
+
+
+def _of_text(names: list[str], cut: Encoded) -> Names:
+    """Return a text's names: both sides of an encoder-decoder read the same tokens."""
+    both = tuple(names)
+    return Names({"main": both, "decoder": both}, {"main": cut.special, "decoder": cut.special})
+
+
+def _read(
+    model: LoadedModel, forward: Forward, report: _Report, way: Way | None
+) -> tuple[Way, list[Call]]:
+    """Run the model once; return the way that read it, and what its attentions were handed."""
+    ways = ways_for(model.module) if way is None else [way]
+    for fitting in ways:
+        calls = _run(model, forward, report, fitting)
+        if calls:
+            return fitting, calls
+    raise InputError(
+        f"No attention was seen in {model.name} (family {interface.family(model.module)}): it may "
+        "have none, or compute it in a way that can't be followed. Choose another model."
+    )
+
+
+def _run(model: LoadedModel, forward: Forward, report: _Report, way: Way) -> list[Call]:
+    """Run the model once and return what its attentions were handed, in order."""
     calls: list[Call] = []
     fault: list[BaseException] = []
 
@@ -192,20 +270,15 @@ def _run(model: LoadedModel, encoded: Encoded, report: _Report) -> list[Call]:
             raise
 
     report.check()
-    with interface.recording(model.module, note):
+    with way.recording(model.module, note):
         try:
-            forward(model, encoded)
+            run(model, forward)
         except Exception as error:
             # Ours pass as they are; what the model itself raises is put in a sentence.
             if fault or isinstance(error, InputError):
                 raise
             raise cannot_run(model, error) from error
     report.check()
-    if not calls:
-        raise InputError(
-            f"No attention was seen in {model.name} (family {interface.family(model.module)}); "
-            "choose another model."
-        )
     return calls
 
 

@@ -1,8 +1,7 @@
-"""Run a loaded model on one text: alone, in eval mode, without gradients. Records nothing."""
+"""Run a loaded model once: alone, in eval mode, without gradients. Records nothing."""
 
 from __future__ import annotations
 
-import inspect
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,9 +17,9 @@ from attnviz_gui.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from attnviz_gui.capture.inputs import Forward
     from attnviz_gui.capture.models import LoadedModel
     from attnviz_gui.capture.progress import CancelToken
-    from attnviz_gui.capture.tokens import Encoded
 
 # A run swaps the attention implementation in the model's config, which all threads share.
 _RUNNING = threading.RLock()
@@ -37,43 +36,18 @@ def alone(cancel: CancelToken | None = None) -> Iterator[None]:
         _RUNNING.release()
 
 
-def forward(model: LoadedModel, encoded: Encoded) -> Any:
-    """Run the model on one text and return its outputs; training flags are as before afterwards."""
+def run(model: LoadedModel, forward: Forward) -> Any:
+    """Run the model once and return its outputs; training flags are as before afterwards."""
     module = model.module
     training = [part for part in module.modules() if part.training]
     for part in training:
         part.training = False
     try:
         with torch.no_grad(), quiet():
-            return module(**model_inputs(model, encoded))
+            return module(*forward.arguments, **forward.keywords)
     finally:
         for part in training:
             part.training = True
-
-
-def model_inputs(model: LoadedModel, encoded: Encoded) -> dict[str, Any]:
-    """Return the keywords of the model's forward call for one text, each tensor (1, T)."""
-    module: Any = model.module
-    table = module.get_input_embeddings()
-    size = getattr(table, "num_embeddings", None)
-    if size is not None and encoded.ids.max(initial=0) >= size:
-        raise InputError(
-            f"The tokenizer of {model.name} does not belong to its weights: it gives token number "
-            f"{int(encoded.ids.max()):,}, and the model knows {size:,}. Fetch both again."
-        )
-    accepts = inspect.signature(module.forward).parameters
-    ids = torch.from_numpy(encoded.ids)[None].to(model.device)
-    inputs: dict[str, Any] = {"input_ids": ids}
-    if "attention_mask" in accepts:
-        inputs["attention_mask"] = torch.ones_like(ids)
-    for name, values in encoded.extras.items():
-        if name in accepts:
-            inputs[name] = torch.from_numpy(values)[None].to(model.device)
-    if "decoder_input_ids" in accepts:
-        inputs["decoder_input_ids"] = ids
-    if "use_cache" in accepts:
-        inputs["use_cache"] = False  # a cache would grow the keys
-    return inputs
 
 
 def text_config(module: Any) -> Any:
@@ -104,5 +78,5 @@ def cannot_run(model: LoadedModel, error: Exception) -> InputError:
             "text or choose a smaller model."
         )
     return InputError(
-        f"{model.name} (family {family(model.module)}) could not be run on a text: {text}"
+        f"{model.name} (family {family(model.module)}) could not be run on this: {text}"
     )

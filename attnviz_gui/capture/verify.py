@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from attnviz_gui.capture.call import Place
-from attnviz_gui.capture.interface import implementation
-from attnviz_gui.capture.run import alone, forward
+from attnviz_gui.capture.run import alone, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from attnviz_gui.capture.call import Place
+    from attnviz_gui.capture.inputs import Forward
     from attnviz_gui.capture.models import LoadedModel
-    from attnviz_gui.capture.record import Capture, FloatArray, LayerRecord
-    from attnviz_gui.capture.tokens import Encoded
+    from attnviz_gui.capture.record import BoolArray, Capture, FloatArray, LayerRecord
+    from attnviz_gui.capture.ways import Way
 
 
 def head_differences(capture: Capture) -> list[list[FloatArray]]:
@@ -39,10 +41,19 @@ def head_differences(capture: Capture) -> list[list[FloatArray]]:
 
 @dataclass(frozen=True, eq=False)
 class Verifier:
-    """Runs the captured model once more, with its own eager attention."""
+    """Runs the captured model once more, with its own attention.
+
+    Attributes
+    ----------
+    forwards
+        Make the forward calls of the capture, in order; each has one text or more.
+    places
+        Of the layers, in order.
+    """
 
     model: LoadedModel
-    encoded: tuple[Encoded, ...] = field(repr=False)
+    way: Way
+    forwards: tuple[Callable[[], Forward], ...] = field(repr=False)
     places: tuple[Place, ...] = field(repr=False)
 
     def __call__(self, capture: Capture) -> float:
@@ -51,61 +62,61 @@ class Verifier:
 
     def differences(self, capture: Capture) -> list[list[FloatArray]]:
         """Return ``[text][layer]``, (H,) each."""
-        with alone(), implementation(self.model.module, "eager"):
-            return [
-                self._text(encoded, records)
-                for encoded, records in zip(self.encoded, capture.records, strict=True)
-            ]
+        found: list[list[FloatArray]] = []
+        with alone():
+            for make in self.forwards:
+                forward = make()
+                n_rows = len(capture.records) // len(self.forwards)
+                records = capture.records[len(found) : len(found) + n_rows]
+                found += self._forward(forward, records)
+        return found
 
-    def _text(self, encoded: Encoded, records: tuple[LayerRecord, ...]) -> list[FloatArray]:
+    def _forward(
+        self, forward: Forward, records: tuple[tuple[LayerRecord, ...], ...]
+    ) -> list[list[FloatArray]]:
         layers = {place: layer for layer, place in enumerate(self.places)}
-        found: dict[int, FloatArray] = {}
-        calls: Counter[str] = Counter()
+        found: list[dict[int, FloatArray]] = [{} for _ in records]
 
-        def compare(name: str, output: Any) -> None:
-            layer = layers[Place(name, calls[name])]
-            calls[name] += 1
-            own = find_attention(output, records[layer])
-            if own is not None:
-                found[layer] = _difference(own, records[layer])
+        def compare(place: Place, weights: torch.Tensor) -> None:
+            layer = layers.get(place)
+            if layer is None:
+                return
+            for row, differences in enumerate(found):
+                differences[layer] = _difference(weights, records[row][layer], forward, row)
 
-        hooks = []
-        names = {place.name for place in self.places}
-        for name, module in self.model.module.named_modules():
-            if name in names:
-
-                def hook(_module: Any, _inputs: Any, output: Any, name: str = name) -> None:
-                    compare(name, output)
-
-                hooks.append(module.register_forward_hook(hook))
-        try:
-            forward(self.model, encoded)
-        finally:
-            for handle in hooks:
-                handle.remove()
-        if len(found) != len(records):
+        with self.way.watching(self.model.module, compare):
+            run(self.model, forward)
+        if any(len(of_row) != len(self.places) for of_row in found):
             raise RuntimeError("the model does not hand out the attention of every layer")
-        return [found[layer] for layer in range(len(records))]
+        return [[of_row[layer] for layer in range(len(self.places))] for of_row in found]
 
 
-def find_attention(output: Any, record: LayerRecord) -> torch.Tensor | None:
-    """Return the attention (H, T_q, T_k) among an attention module's outputs.
-
-    It is told by its shape and by being made of shares: a position bias has the same shape.
-    """
-    shape = (1, record.query.shape[0], record.query.shape[1], record.key.shape[1])
-    for part in reversed(output) if isinstance(output, tuple) else ():
-        if isinstance(part, torch.Tensor) and part.shape == shape:
-            own = part[0].detach().float()
-            if bool((own >= 0).all()) and bool((own.sum(-1) < 1.01).all()):
-                return own
-    return None
-
-
-def _difference(own: torch.Tensor, record: LayerRecord) -> FloatArray:
+def _difference(own: torch.Tensor, record: LayerRecord, forward: Forward, row: int) -> FloatArray:
     """Return the largest difference in each head, (H,); one head's matrix at a time."""
-    weights = own.cpu().numpy()
-    return np.array(
-        [np.abs(record.head(h).attention - weights[h]).max() for h in range(len(weights))],
-        dtype=np.float32,
-    )
+    n_queries, n_keys = record.query.shape[1], record.key.shape[1]
+    differences = []
+    for head in range(len(record.query)):
+        weights = own[row, head].detach().float().cpu().numpy()
+        if weights.shape != (n_queries, n_keys):
+            weights = weights[np.ix_(*_tokens(weights.shape, (n_queries, n_keys), forward, row))]
+        difference = np.abs(record.head(head).attention - weights)
+        # A row in which nothing is allowed has no weights of its own: models give NaN or evenness.
+        allowed = record.mask.any(-1) if record.mask.ndim == 2 else record.mask[head].any(-1)
+        difference = np.nan_to_num(difference[allowed], nan=np.inf)
+        differences.append(difference.max(initial=0))
+    return np.array(differences, dtype=np.float32)
+
+
+def _tokens(
+    shape: tuple[int, ...], wanted: tuple[int, int], forward: Forward, row: int
+) -> list[BoolArray]:
+    """Return which queries and keys are no padding."""
+    found: list[BoolArray] = []
+    for length, n in zip(shape, wanted, strict=True):
+        kept = np.ones(length, dtype=bool)
+        for present in forward.present.values():
+            extra = length - present.shape[1]
+            if 0 <= extra <= 2 and int(present[row].sum()) + extra == n:
+                kept = np.concatenate([present[row], np.ones(extra, dtype=bool)])
+        found.append(kept)
+    return found

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 REFUSED = {
     "gemma2": "family gemma2 cannot be read yet: it caps its logits",
     "gpt_oss": "family gpt_oss cannot be read yet: it has attention sinks",
-    "deberta-v2": "family deberta-v2 cannot be read yet: their attention does not go through",
+    "deberta-v2": "No attention was seen in deberta-v2 \\(family deberta-v2\\)",
     "mamba": "No attention was seen in mamba \\(family mamba\\)",
 }
 READ = [family for family in FAMILIES if family not in REFUSED]

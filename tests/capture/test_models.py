@@ -170,9 +170,9 @@ def test_a_module_in_memory_goes_where_it_is_told() -> None:
         load_model(module, device="cuda:99")
 
 
-def test_a_plain_module_is_refused() -> None:
-    with pytest.raises(InputError, match="Linear is a plain PyTorch module"):
-        load_model(torch.nn.Linear(2, 2))
+def test_a_plain_module_without_attention_says_so() -> None:
+    with pytest.raises(InputError, match="No attention was seen in Linear"):
+        attnviz_gui.capture(torch.nn.Linear(3, 3), torch.zeros(1, 3))
 
 
 # -- what is no model ------------------------------------------------------------------------

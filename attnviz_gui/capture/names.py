@@ -1,0 +1,158 @@
+"""Names for the tokens of each attention: the tokenizer's, the caller's, patches of an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from attnviz_gui.capture.tokens import Encoded, labels
+from attnviz_gui.errors import InputError
+
+if TYPE_CHECKING:
+    from attnviz_gui.capture.inputs import Forward, Side
+    from attnviz_gui.capture.models import LoadedModel
+    from attnviz_gui.capture.record import BoolArray
+
+_IDS: dict[Side, str] = {"main": "input_ids", "decoder": "decoder_input_ids"}
+_SIDES: dict[str, Side] = {
+    "main": "main", "encoder": "main", "source": "main", "src": "main", "key": "main",
+    "decoder": "decoder", "target": "decoder", "tgt": "decoder", "query": "decoder",
+}  # fmt: skip
+
+
+class Names:
+    """The names of one row's tokens, by side; padding has none.
+
+    Attributes
+    ----------
+    known : dict of tuples of str
+        Names that the caller or the tokenizer gave.
+    special : dict of (T,) bool
+    grid : (rows, columns) or None
+        Of the image's patches.
+    """
+
+    def __init__(
+        self, known: dict[Side, tuple[str, ...]], special: dict[Side, BoolArray],
+        grid: tuple[int, int] | None = None,
+    ) -> None:  # fmt: skip
+        self.known, self.special, self.grid = known, special, grid
+
+    def of(self, side: Side, n: int) -> tuple[str, ...]:
+        """Return names for `n` tokens of a side."""
+        for names in (self.known.get(side), *self.known.values()):
+            if names is not None and len(names) == n:
+                return names
+        return self._patches(n) or tuple(str(i) for i in range(n))
+
+    def special_of(self, side: Side, n: int) -> BoolArray:
+        """Return which of `n` tokens are special."""
+        special = self.special.get(side)
+        if special is not None and len(special) == n:
+            return special
+        flags = np.zeros(n, dtype=bool)
+        if not any(len(names) == n for names in self.known.values()) and self._patches(n):
+            assert self.grid is not None
+            flags[: n - self.grid[0] * self.grid[1]] = True
+        return flags
+
+    def _patches(self, n: int) -> tuple[str, ...]:
+        """Row and column of each patch, after what stands before them: [CLS], registers."""
+        if self.grid is None:
+            return ()
+        rows, columns = self.grid
+        before = n - rows * columns
+        if before < 0 or before > 16:
+            # Later stages of a pyramid: patches of 2 x 2, 4 x 4 ... of the first ones.
+            side = math.isqrt(n)
+            if side * side != n or side > rows:
+                return ()
+            rows = columns = side
+            before = 0
+        extra = ["[CLS]", *(f"[extra {i}]" for i in range(1, before))][:before]
+        return (*extra, *(f"{r},{c}" for r in range(rows) for c in range(columns)))
+
+
+def names_of_rows(
+    model: LoadedModel, forward: Forward, n_rows: int, given: Any
+) -> tuple[list[Names], list[str]]:
+    """Return the names in each row of a caller's batch, and what to call each row's text.
+
+    Parameters
+    ----------
+    given
+        None; the names of one row; a list of those; or a dict of either by stack (``encoder``,
+        ``decoder``).
+    """
+    own = _given(given, n_rows)
+    grid = _grid(model, forward)
+    rows: list[Names] = []
+    texts: list[str] = []
+    for row in range(n_rows):
+        known: dict[Side, tuple[str, ...]] = {}
+        special: dict[Side, BoolArray] = {}
+        text = ""
+        for side, keyword in _IDS.items():
+            ids = forward.keywords.get(keyword)
+            if not isinstance(ids, torch.Tensor) or ids.ndim != 2 or len(ids) != n_rows:
+                continue
+            numbers = ids[row].cpu().numpy().astype(np.int64)
+            if side in forward.present:
+                numbers = numbers[forward.present[side][row]]
+            if model.tokenizer is None:
+                known[side] = tuple(str(i) for i in numbers)
+                continue
+            flags = np.isin(numbers, model.tokenizer.all_special_ids)
+            known[side] = labels(model.tokenizer, Encoded(numbers, flags, None, None, {}))
+            special[side] = flags
+            text = text or str(model.tokenizer.decode(numbers[~flags]))
+        for side, names in own.items():
+            known[side] = names[row]
+        rows.append(Names(known, special, grid))
+        texts.append(text or f"input {row + 1}")
+    return rows, texts
+
+
+def _given(given: Any, n_rows: int) -> dict[Side, list[tuple[str, ...]]]:
+    """Return the caller's names by side, a tuple for each row."""
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        unknown = [name for name in given if name not in _SIDES]
+        if unknown:
+            raise InputError(f"tokens has no stack {unknown[0]!r}; name encoder, decoder or both.")
+        return {_SIDES[name]: _rows(names, n_rows) for name, names in given.items()}
+    return {"main": _rows(given, n_rows)}
+
+
+def _rows(given: Any, n_rows: int) -> list[tuple[str, ...]]:
+    names = list(given) if isinstance(given, (list, tuple)) else []
+    if names and all(isinstance(n, str) for n in names):
+        names = [names]
+    if len(names) != n_rows:
+        raise InputError(
+            f"tokens names {len(names)} rows, but the batch has {n_rows}; give one list of names "
+            "for each."
+        )
+    return [tuple(str(n) for n in row) for row in names]
+
+
+def _grid(model: LoadedModel, forward: Forward) -> tuple[int, int] | None:
+    """Return how many rows and columns of patches an image is cut into."""
+    pixels = forward.keywords.get("pixel_values")
+    if pixels is None and len(forward.arguments) == 1 and forward.arguments[0].ndim == 4:
+        pixels = forward.arguments[0]
+    if not isinstance(pixels, torch.Tensor) or pixels.ndim < 4:
+        return None
+    config: Any = getattr(model.module, "config", None)
+    config = getattr(config, "vision_config", None) or config
+    size: Any = getattr(config, "patch_size", None) or getattr(config, "patch_sizes", None)
+    if isinstance(size, (list, tuple)):
+        size = size[-1] if size else None
+    if not isinstance(size, int) or size < 1:
+        return None
+    return pixels.shape[-2] // size, pixels.shape[-1] // size

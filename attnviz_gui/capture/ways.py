@@ -1,0 +1,58 @@
+"""The ways of reading a model, and which of them fits. Each is described in `call`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    import torch
+
+    from attnviz_gui.capture.call import Call, Place
+
+
+class Way(Protocol):
+    """What every way offers."""
+
+    __name__: str
+
+    def reads(self, model: torch.nn.Module, /) -> bool:
+        """Return whether this way can read the model, told without running it."""
+
+    def recording(
+        self, model: torch.nn.Module, on_call: Callable[[Call], None], /
+    ) -> AbstractContextManager[None]:
+        """Call `on_call` for each attention of the one run inside the block."""
+
+    def watching(
+        self, model: torch.nn.Module, on_weights: Callable[[Place, torch.Tensor], None], /
+    ) -> AbstractContextManager[None]:
+        """Call `on_weights` with the model's own weights of each attention inside the block."""
+
+
+# The most exact first: what one way finds nothing in, the next one is tried on.
+WAYS = {
+    "interface": "attention interface",
+    "modules": "nn.MultiheadAttention",
+    "operands": "operands of the softmax",
+}
+
+
+def ways_for(model: torch.nn.Module) -> list[Way]:
+    """Return the ways that may read a model, the best first."""
+    from importlib.util import find_spec
+
+    ways = [
+        cast("Way", import_module(f"attnviz_gui.capture.{name}"))
+        for name in WAYS
+        if find_spec(f"attnviz_gui.capture.{name}")
+    ]
+    return [way for way in ways if way.reads(model)]
+
+
+def name_of(way: Way) -> str:
+    """Return what a person calls a way."""
+    return WAYS[way.__name__.rpartition(".")[2]]
