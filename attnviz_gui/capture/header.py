@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
+import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from io import BufferedReader
     from pathlib import Path
 
 _MAX_HEADER = 100_000_000  # the format's own bound
@@ -20,6 +24,8 @@ _BITS = {
     "F6_E2M3": 6, "F6_E3M2": 6, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_FREE_VALUES = 250_000
 
 
 class BadFileError(ValueError):
@@ -27,10 +33,22 @@ class BadFileError(ValueError):
 
 
 class Header(NamedTuple):
-    """What a safetensors file says of itself, checked against its size."""
+    """What a safetensors file says of itself, checked against its size.
+
+    Attributes
+    ----------
+    metadata
+        Its own strings.
+    arrays
+        Each array's ``dtype``, ``shape`` and ``data_offsets``.
+    start, size
+        Where in the file the arrays begin, and their length; bytes.
+    """
 
     metadata: dict[str, str]
     arrays: dict[str, dict[str, Any]]
+    start: int
+    size: int
 
 
 def read_header(path: Path) -> Header:
@@ -43,26 +61,78 @@ def read_header(path: Path) -> Header:
     OSError
         When the file cannot be read.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        if len(start) < 8:
-            raise BadFileError("it is empty or cut short")
-        length = int.from_bytes(start, "little")
-        if length > min(size - 8, _MAX_HEADER):
-            raise BadFileError("it is cut short, or no safetensors file")
-        text = file.read(length)
+    with open_file(path) as file:
+        return header_of(file)
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file for reading; a pipe, which would never open, or a device is refused.
+
+    Raises
+    ------
+    BadFileError, OSError
+        As `read_header`.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadFileError("it is no file but a folder, a device or a pipe")
+    return path.open("rb")
+
+
+def header_of(file: BufferedReader) -> Header:
+    """Return the checked header of an open safetensors file; raises as `read_header`."""
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(8)
+    if len(start) < 8:
+        raise BadFileError("it is empty or cut short")
+    length = int.from_bytes(start, "little")
+    if length > min(size - 8, _MAX_HEADER):
+        raise BadFileError("it is cut short, or no safetensors file")
+    data = size - 8 - length
     try:
-        header = json.loads(text)
-    except (ValueError, RecursionError):
-        raise BadFileError("its header cannot be read") from None
+        header = read_json(file.read(length).decode("utf-8"), data)
+    except UnicodeDecodeError:
+        header = None
     if not isinstance(header, dict):
         raise BadFileError("its header cannot be read")
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise BadFileError("its header cannot be read")
-    _check(header, size - 8 - length)
-    return Header(metadata, header)
+    _check(header, data)
+    return Header(metadata, header, 8 + length, data)
+
+
+def read_json(text: str, data: int) -> Any:
+    """Return what a JSON text holds, None where it is none.
+
+    A list of empty lists takes thirty times its text when it is read. So there may be no more
+    values than a file with `data` bytes of arrays can have use for.
+
+    Raises
+    ------
+    BadFileError
+        When there are more, or when an object names one thing twice.
+    """
+    most = _FREE_VALUES + data // 16
+    if _values(text) > most and _values(_STRING.sub("", text)) > most:
+        raise BadFileError("its header names more than its arrays can hold")
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except BadFileError:
+        raise
+    except (ValueError, RecursionError):
+        return None
+
+
+def _values(text: str) -> int:
+    """Return how many values a JSON text holds at most; punctuation in strings counts too."""
+    return sum(map(text.count, ",[{"))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadFileError("its header says one thing twice")
+    return found
 
 
 def _check(arrays: dict[str, Any], data: int) -> None:

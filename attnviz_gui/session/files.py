@@ -6,9 +6,13 @@ import contextlib
 import errno
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from attnviz_gui.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MOST_TEXT = 20_000_000  # bytes
 
@@ -40,8 +44,8 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def replace_file(target: Path, content: bytes) -> None:
-    """Write `content` to a temporary file beside `target`, then put it in its place.
+def replace_file(target: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
+    """Write `content`, whole or in pieces, to a temporary file beside `target`, then replace it.
 
     The folder is made if missing. Raises OSError, and leaves what was there, where that fails, and
     where it is no file: nobody's device or socket is replaced.
@@ -52,7 +56,8 @@ def replace_file(target: Path, content: bytes) -> None:
     temporary = target.with_name(f".attnviz-{uuid4().hex}")  # as long as any target's name may be
     try:
         with temporary.open("xb") as file:
-            file.write(content)
+            for piece in (content,) if isinstance(content, bytes) else content:
+                file.write(piece)
         temporary.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -7,7 +7,8 @@ import struct
 import subprocess
 import sys
 import tracemalloc
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +16,19 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import attnviz_gui
-from attnviz_gui.capture.header import read_header
+from attnviz_gui.capture.header import header_of, read_header
 from attnviz_gui.errors import InputError
 from attnviz_gui.session.store import open_capture
 from tests.samples import random_capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from attnviz_gui.capture.models import LoadedModel
     from attnviz_gui.capture.record import Capture
+
+
+FORMAT_1 = Path(__file__).parent / "data" / "format-1.safetensors"
 
 
 def _equal(a: Capture, b: Capture) -> None:
@@ -36,15 +39,69 @@ def _equal(a: Capture, b: Capture) -> None:
         assert np.array_equal(first, second)
     for text_a, text_b in zip(a.records, b.records, strict=True):
         for x, y in zip(text_a, text_b, strict=True):
-            for name in ("query", "key", "value", "mask", "bias"):
-                array, other = getattr(x, name), getattr(y, name)
-                if array is None:
-                    assert other is None
-                else:
-                    assert array.dtype == other.dtype
-                    assert array.shape == other.shape
-                    assert array.tobytes() == other.tobytes()
-            assert x.scaling == y.scaling
+            for entry in fields(x):
+                _same(getattr(x, entry.name), getattr(y, entry.name))
+
+
+def _same(value: object, other: object) -> None:
+    """Of one type, and equal to the bit."""
+    assert type(value) is type(other)
+    if isinstance(value, np.ndarray):
+        assert isinstance(other, np.ndarray)
+        assert value.dtype == other.dtype
+        assert value.shape == other.shape
+        assert value.tobytes() == other.tobytes()
+    elif isinstance(value, tuple):
+        assert isinstance(other, tuple)
+        for one, another in zip(value, other, strict=True):
+            _same(one, another)
+    else:
+        assert value == other
+
+
+def full_capture() -> Capture:
+    """Two stacks, two texts, and a record with everything that a record can hold."""
+    plain = random_capture(5, layers=3, heads=4, head_dim=6, texts=2)
+    rng = np.random.default_rng(1)
+
+    def numbers(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32)
+
+    capped = replace(
+        plain.records[0][0],
+        softcap=0.1 + 0.2,
+        sink=numbers(4),
+        unrotated=(numbers(4, 5, 6), numbers(4, 5, 6)),
+        scaling=-0.0,
+    )
+    pictures = tuple(f"row {i // 3}, column {i % 3}" for i in range(6))
+    cross = replace(
+        capped,
+        key=numbers(2, 6, 6),
+        value=np.zeros((2, 6, 0), dtype=np.float32),  # no values were to be had
+        mask=rng.random((4, 5, 6)) < 0.8,
+        bias=numbers(5, 6),
+        unrotated=(numbers(4, 5, 6), numbers(2, 6, 6)),
+        key_tokens=pictures,
+    )
+    windows = replace(
+        capped,
+        query=numbers(4, 2, 6),
+        key=numbers(1, 6, 6),
+        value=numbers(1, 6, 9),
+        mask=np.broadcast_to(np.True_, (2, 6)),
+        sink=None,
+        unrotated=None,
+        query_tokens=("", "\ud800"),
+        key_tokens=pictures,
+    )
+    layers = (
+        replace(plain.layers[0], stack="encoder"),
+        replace(plain.layers[1], kind="cross", stack="decoder"),
+        replace(plain.layers[2], stack="vision"),
+    )
+    text = (capped, cross, windows)
+    return replace(plain, layers=layers, records=(text, text), cut_from=6)
 
 
 def _names(folder: Path) -> list[str]:
@@ -65,12 +122,15 @@ def _samples() -> dict[str, Capture]:
     )
     flat = replace(record, bias=rng.normal(size=(9, 9)).astype(np.float32))
     odd = np.zeros((3, 9, 32), dtype=np.float32)
+    all_allowed = replace(record, mask=np.ones((3, 9, 9), dtype=bool))
     odd[0, 0, :4] = [-0.0, 1e-45, np.finfo(np.float32).max, -1e-38]
     return {
         "plain": plain,
         "causal": random_capture(17, causal=True),
         "one token": random_capture(1),
         "by head": replace(plain, records=((by_head, flat), (flat, by_head))),
+        "all allowed by head": replace(plain, records=((all_allowed,) * 2,) * 2),
+        "everything": full_capture(),
         "odd numbers": replace(plain, records=((replace(record, query=odd),) * 2,) * 2),
         "odd strings": replace(
             random_capture(3),
@@ -111,6 +171,165 @@ def test_shared_arrays_are_written_once(tmp_path: Path) -> None:
     assert sum(name.startswith("mask") for name in names) == 1
     opened = open_capture(tmp_path / "c")
     assert opened.records[0][0].mask is opened.records[2][4].mask
+
+
+def test_what_is_shared_is_written_once(tmp_path: Path) -> None:
+    """One array seen through several views, and names that several attentions have."""
+    whole = full_capture()
+    cross = whole.records[0][1]
+    views = replace(cross, query=cross.query[:], key=cross.key.view(), bias=cross.bias)
+    whole = replace(
+        whole, records=(whole.records[0], (whole.records[0][0], views, *whole.records[0][2:]))
+    )
+    whole.save(tmp_path / "c")
+    arrays = read_header(tmp_path / "c").arrays
+    assert len([name for name in arrays if name.startswith("key")]) == 3
+    assert len([name for name in arrays if name.startswith("query")]) == 2
+    said = json.loads(read_header(tmp_path / "c").metadata["capture"])
+    assert len(said["names"]) == 2
+    opened = open_capture(tmp_path / "c")
+    _equal(opened, whole)
+    assert opened.records[0][1].key is opened.records[1][1].key
+    assert opened.records[0][1].key_tokens is opened.records[1][2].key_tokens
+
+
+def test_own_names_count_queries_and_keys(tmp_path: Path) -> None:
+    full_capture().save(tmp_path / "c")
+    opened = open_capture(tmp_path / "c")
+    for layer in range(3):
+        for head in range(4):
+            shape = opened.head(layer, head, 1).attention.shape
+            names = opened.query_tokens(layer, 1), opened.key_tokens(layer, 1)
+            assert shape == tuple(map(len, names))
+
+
+def test_other_readers_read_it_too(tmp_path: Path) -> None:
+    """It is a safetensors file like any other, each array at a multiple of its width."""
+    capture = full_capture()
+    capture.save(tmp_path / "c")
+    arrays = load_file(tmp_path / "c")
+    said = json.loads(read_header(tmp_path / "c").metadata["capture"])
+    place = said["records"][0][1]
+    _same(arrays[place["query"]], capture.records[0][1].query)
+    _same(arrays[place["value"]], capture.records[0][1].value)
+    start = read_header(tmp_path / "c").start
+    for entry in read_header(tmp_path / "c").arrays.values():
+        assert (start + entry["data_offsets"][0]) % {"F32": 4, "U8": 1}[entry["dtype"]] == 0
+
+
+def test_saving_holds_no_second_copy(tmp_path: Path) -> None:
+    capture = random_capture(256, layers=8, heads=8, causal=True)
+    size = sum(a.nbytes for r in capture.records[0] for a in (r.query, r.key, r.value))
+    tracemalloc.start()
+    try:
+        capture.save(tmp_path / "c")
+        assert tracemalloc.get_traced_memory()[1] < 0.1 * size
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "c").stat().st_size > size
+
+
+@pytest.mark.parametrize("harm", ["deleted", "replaced", "cut short"])
+def test_an_open_capture_stays_what_it_is(tmp_path: Path, harm: str) -> None:
+    capture = full_capture()
+    path = tmp_path / "c"
+    capture.save(path)
+    opened = open_capture(path)
+    if harm == "deleted":
+        path.unlink()
+    elif harm == "replaced":
+        random_capture(7).save(path)
+    else:
+        with path.open("r+b") as file:
+            file.truncate(10)
+    _equal(opened, capture)
+
+
+def test_a_file_cut_short_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its header and its arrays, as when another program writes it anew."""
+    path = tmp_path / "c"
+    random_capture(200).save(path)
+
+    def then_cut(stream: Any) -> Any:
+        header = header_of(stream)
+        with path.open("r+b") as file:
+            file.truncate(header.start + header.size // 2)
+        return header
+
+    monkeypatch.setattr("attnviz_gui.session.store.header_of", then_cut)
+    _refused(path, "cut short")
+
+
+def test_a_capture_that_contradicts_itself_is_not_saved(tmp_path: Path) -> None:
+    """What could not be opened is refused while the model is still at hand."""
+    capture = full_capture()
+    record = capture.records[0][1]
+    for wrong in (
+        replace(record, key_tokens=("one",)),
+        replace(record, sink=np.zeros(3, dtype=np.float32)),
+        replace(record, scaling=float("nan")),
+        replace(record, query=record.query * np.float32(np.inf)),
+    ):
+        with np.errstate(invalid="ignore"), pytest.raises(InputError, match="cannot be saved: "):
+            replace(
+                capture, records=((capture.records[0][0], wrong, capture.records[0][2]),) * 2
+            ).save(tmp_path / "c")
+    wrong = replace(record, query=record.query.astype(np.float64))
+    with pytest.raises(TypeError, match="query is float64"):
+        replace(capture, records=((wrong,) * 3,) * 2).save(tmp_path / "c")
+    assert _names(tmp_path) == []
+
+
+# -- format 1 --------------------------------------------------------------------------------
+
+
+def test_format_1_is_read_for_ever() -> None:
+    """A file as the first version wrote it, with the numbers that it was made of."""
+    capture = open_capture(FORMAT_1)
+    names = ["[CLS]", "brown", "カピバラ", "[SEP]"]
+    assert capture.texts == ("brown カピバラ", "second")
+    assert capture.tokens == (names, names)
+    assert [list(s) for s in capture.special] == [[True, False, False, True]] * 2
+    assert [(e.name, e.kind, e.n_heads, e.head_dim, e.stack) for e in capture.layers] == [
+        ("encoder.layer.0", "self", 2, 3, ""),
+        ("decoder.layer.0", "cross", 2, 3, ""),
+        ("decoder.layer.1", "cross", 2, 3, ""),
+    ]
+    assert (capture.model_name, capture.seconds, capture.cut_from) == ("old model", 0.125, 9)
+
+    causal, by_head, longer = capture.records[0]
+    count = 0.125 * np.arange(24).reshape(2, 4, 3)
+    _same(causal.query, count.astype(np.float32))
+    _same(causal.key, (count - 1).astype(np.float32))
+    _same(causal.value, (2 - 2 * count).astype(np.float32))
+    assert causal.scaling == 3**-0.5
+    _same(causal.mask, np.tril(np.ones((4, 4), dtype=bool)))
+    assert capture.records[1][0].query is causal.query
+    assert capture.records[1][0].mask.all()
+
+    _same(by_head.key, (count[:1] - 0.1).astype(np.float32))
+    _same(by_head.value, (0.125 * np.arange(8).reshape(1, 4, 2)).astype(np.float32))
+    assert by_head.mask.sum(axis=(1, 2)).tolist() == [16, 12]
+    assert not by_head.mask[1, :, 0].any()
+    assert by_head.bias is not None
+    _same(by_head.bias, (0.0625 * np.arange(32).reshape(2, 4, 4) - 1).astype(np.float32))
+    for record in (causal, by_head, longer):
+        assert record.softcap is record.sink is record.unrotated is record.query_tokens is None
+
+    # It had no names for keys that are no tokens of the text.
+    assert capture.key_tokens(2) == ("key 0", "key 1", "key 2", "key 3", "key 4")
+    assert capture.key_tokens(1) == tuple(names)
+    np.testing.assert_allclose(
+        capture.head(2, 1).attention[0], [0.605376, 0.242691, 0.097293, 0.039004, 0.015636],
+        atol=1e-6,
+    )  # fmt: skip
+
+
+def test_format_1_saved_anew(tmp_path: Path) -> None:
+    old = open_capture(FORMAT_1)
+    old.save(tmp_path / "c")
+    assert read_header(tmp_path / "c").metadata["format_version"] == "2"
+    _equal(open_capture(tmp_path / "c"), old)
 
 
 def test_no_torch_is_needed(tmp_path: Path) -> None:
@@ -223,7 +442,7 @@ def test_weights_of_a_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        ("2", r"newer AttnViz \(format 2, this one reads up to 1\); update"),
+        ("3", r"newer AttnViz \(format 3, this one reads up to 2\); update"),
         ("999999999", "newer AttnViz"),
         ("", "which format"),
         ("one", "which format"),
