@@ -59,6 +59,9 @@ class Call(NamedTuple):
         ``encoder``, ``decoder`` ...; None: told by the place's name.
     extra_keys : tuple of str
         Names of the last keys where these are no token's (a learned key, a key of zeros).
+    windows : int
+        Into how many windows of one size queries and keys are cut, one after the other; mask and
+        bias are those of all windows together. `windows.window_positions` says what is where.
     """
 
     place: Place
@@ -74,6 +77,7 @@ class Call(NamedTuple):
     kind: str | None = None
     stack: str | None = None
     extra_keys: tuple[str, ...] = ()
+    windows: int = 1
 
     @property
     def cross(self) -> bool:

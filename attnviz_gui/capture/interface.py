@@ -2,18 +2,18 @@
 
 Families that use the interface hand query, key, value and mask to a function of one signature,
 after query/key norms and the rotary embedding and before keys are repeated over groups. For a run
-the model is pointed at a function of ours, which notes what it is handed and then calls the
-family's own (eager) attention.
+the model is set to its own (eager) attention, and a function of ours stands in for the family's:
+it notes what it is handed and then calls the family's own. So whatever else a family does for its
+eager attention (its mask, its extras) is done as the family does it.
 
 A run of a model that has been run before ends with its last attention: what comes after it, a
 sixth of a 6-layer BERT, changes nothing that is recorded.
-
-The registry is global, so ours has a name of its own and does nothing but compute outside of a run:
-what is recorded, and by whom, is in a context variable.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,24 +21,30 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import eager_mask
 from transformers.modeling_utils import PreTrainedModel
 
+from attnviz_gui.capture import rotary
 from attnviz_gui.capture.call import Call, Place
+from attnviz_gui.capture.extras import extra_key, sink_of
 from attnviz_gui.capture.own import Plain, own_attention
+from attnviz_gui.capture.stacks import stacks
+from attnviz_gui.capture.standin import Names, standing_in
+from attnviz_gui.capture.windows import MOST_TOKENS, fold, fold_added, fold_weights
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Never "eager" itself: registering that would replace every model's own function.
-NAME = "attnviz"
+# What a model's attention implementation is set to for a run.
+NAME = "eager"
 
-_SINKS = ("s_aux", "sinks")
+_FUNCTIONS = Names(lambda name: "eager_attention_forward" in name)
 
-# The attentions that a model's last whole run came to, and the names of its modules then.
-_SEEN: WeakKeyDictionary[torch.nn.Module, tuple[tuple[str, ...], tuple[Place, ...]]] = (
+# Inputs that have a row for each text, image or sound, the surest first.
+_ROWS = ("input_ids", "pixel_values", "input_features", "input_values", "inputs_embeds")
+
+# What a model's last whole run was given and came to, and the names of its modules then.
+_SEEN: WeakKeyDictionary[torch.nn.Module, tuple[object, tuple[str, ...], tuple[Place, ...]]] = (
     WeakKeyDictionary()
 )
 
@@ -48,84 +54,198 @@ class _Ended(BaseException):
 
 
 class _Run:
-    """The run that is being recorded in this context."""
+    """The run that is read in this context."""
 
-    def __init__(self, model: torch.nn.Module, on_call: Callable[[Call], None]) -> None:
+    def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
-        self.on_call = on_call
-        self.plain = Plain()
         self.names = {id(module): name for name, module in model.named_modules()}
-        self.places: list[Place] = []
         self.often: Counter[str] = Counter()
-        names, places = _SEEN.get(model, ((), ()))
-        same = names == tuple(self.names.values())
-        self.expected = places if same and not _watched(model) else ()
+        self.rows = 1  # texts, images ... in the batch
+        self.given: object = None
 
-    def note(
-        self, module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor,
-        value: torch.Tensor, mask: torch.Tensor | None, extras: dict[str, Any],
-    ) -> None:  # fmt: skip
-        self._refuse(module, query, extras)
+    def starts(self, _model: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        """The model is called."""
+        tensors = {str(i): a for i, a in enumerate(arguments) if isinstance(a, torch.Tensor)}
+        tensors |= {n: a for n, a in keywords.items() if isinstance(a, torch.Tensor)}
+        first = next((tensors[name] for name in _ROWS if name in tensors), None)
+        if first is None:
+            first = next((t for t in tensors.values() if t.ndim), None)
+        if first is not None:
+            self.rows = first.shape[0]
+        # Texts of any length come to the same attentions; of images and sounds nobody knows.
+        self.given = [(n, t.shape if t.is_floating_point() else 0) for n, t in tensors.items()]
+
+    def place(self, module: torch.nn.Module) -> Place:
+        """Return where a module's next attention stands."""
         name = self.names.get(id(module), type(module).__name__)
         place = Place(name, self.often[name])
         self.often[name] += 1
-        self.places.append(place)
-        scaling = extras.get("scaling")
-        scaling = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-        bias = extras.get("position_bias")
-        self.on_call(Call(place, query, key, value, scaling, mask, bias))
-        if tuple(self.places) == self.expected:
+        return place
+
+    def windows(self, query: torch.Tensor) -> int:
+        """Return how many windows of one input stand where others have their batch."""
+        return query.shape[0] // self.rows if query.shape[0] % self.rows == 0 else 1
+
+    def attention(
+        self, own: Callable[..., Any], module: torch.nn.Module, query: torch.Tensor,
+        key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, extras: dict[str, Any],
+    ) -> Any:  # fmt: skip
+        """Read a call, and return what `own` does."""
+        raise NotImplementedError
+
+
+class _Recording(_Run):
+    """Hands on what each attention was handed."""
+
+    def __init__(self, model: torch.nn.Module, on_call: Callable[[Call], None]) -> None:
+        super().__init__(model)
+        self.on_call = on_call
+        self.plain = Plain()
+        self.stacks = stacks(self.names[id(module)] for module in attentions(model))
+        self.places: list[Place] = []
+        self.rotations = rotary.Rotations()
+        self.free: dict[tuple[int, ...], torch.Tensor] = {}  # masks of windows that hide nothing
+        self.hooked = _watched(model)
+
+    def attention(
+        self, own: Callable[..., Any], module: torch.nn.Module, query: torch.Tensor,
+        key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, extras: dict[str, Any],
+    ) -> tuple[torch.Tensor, None]:  # fmt: skip
+        call = self._call(own, module, query, key, value, mask, extras)
+        self.places.append(call.place)
+        self.on_call(call)
+        if not self.hooked and self._last():
             raise _Ended
+        usual = call.softcap is None and call.sink is None and not call.extra_keys
+        plain = self.plain if usual and call.bias is None else None
+        return own_attention(own, module, query, key, value, mask, extras, plain), None
 
     def finish(self) -> None:
         """The model ran to its end: the next run need not."""
-        _SEEN[self.model] = tuple(self.names.values()), tuple(self.places)
+        _SEEN[self.model] = self.given, tuple(self.names.values()), tuple(self.places)
 
-    def _refuse(self, module: torch.nn.Module, query: torch.Tensor, extras: dict[str, Any]) -> None:
-        """Raise for what query, key, mask and bias alone cannot reproduce."""
-        reason = None
-        if extras.get("softcap") is not None:
-            reason = "it caps its logits (soft cap)"
-        elif _has_sinks(module, extras):
-            reason = "it has attention sinks"
-        elif extras.get("indices") is not None or extras.get("block_indices") is not None:
-            reason = "its attention is sparse, chosen from token to token"
-        elif query.ndim != 4:
-            reason = "its attention works in windows"
-        if reason:
+    def _last(self) -> bool:
+        given, names, places = _SEEN.get(self.model, (None, (), ()))
+        return (
+            tuple(self.places) == places
+            and names == tuple(self.names.values())
+            and given == self.given
+        )
+
+    def _call(
+        self, own: Callable[..., Any], module: torch.nn.Module, query: torch.Tensor,
+        key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, extras: dict[str, Any],
+    ) -> Call:  # fmt: skip
+        if query.ndim != 4 or key.ndim != 4:
             raise InputError(
-                f"Models of the family {family(self.model)} cannot be read yet: {reason}, which "
-                "query and key alone do not explain. Choose another model."
+                f"Models of the family {family(self.model)} cannot be read: the queries of "
+                f"{type(module).__name__} have {query.ndim} axes instead of 4. Choose another "
+                "model."
             )
+        place = self.place(module)
+        takes = inspect.signature(own).parameters
+        scaling = extras.get("scaling")
+        factor = query.shape[-1] ** -0.5 if scaling is None else scaling
+        if isinstance(factor, torch.Tensor) and factor.numel() > 1:  # one for each head
+            query, factor = query * factor, 1.0
+        call = Call(
+            place, query, key, value, float(factor), mask,
+            bias=extras.get("position_bias") if "position_bias" in takes else None,
+            softcap=extras.get("softcap") if "softcap" in takes else None,
+            unrotated=self.rotations.unrotated(query, key),
+            stack=self.stacks.get(place.name, ""),
+        )  # fmt: skip
+        if "cross" not in place.name and getattr(module, "is_cross_attention", False) is True:
+            call = call._replace(kind="cross")
+        sink = sink_of(own, module, call, extras)
+        if sink is not None:
+            call = call._replace(sink=sink) if sink.ndim == 1 else extra_key(call, sink)
+        return self._rows(call)
+
+    def _rows(self, call: Call) -> Call:
+        """Return a call with a row for each text."""
+        windows = self.windows(call.query)
+        if windows < 2:
+            if call.query.shape[0] == 1 < self.rows:  # one for all texts
+                wide = [t.expand(self.rows, -1, -1, -1) for t in (call.query, call.key, call.value)]
+                call = call._replace(query=wide[0], key=wide[1], value=wide[2])
+                if call.unrotated is not None:
+                    before, after = (t.expand(self.rows, -1, -1, -1) for t in call.unrotated)
+                    call = call._replace(unrotated=(before, after))
+            return call
+        n, m = call.query.shape[2], call.key.shape[2]
+        if windows * max(n, m) > MOST_TOKENS:
+            raise InputError(
+                f"{call.place.name} (family {family(self.model)}) attends in {windows:,} windows "
+                f"of {max(n, m):,} tokens, which are too many for one picture; give a smaller "
+                "input."
+            )
+        shape = (call.query.shape[0], n, m)
+        mask, bias = fold_added(call.mask, call.bias, windows, shape)
+        if mask.shape[:2] == (1, 1):
+            # Layers that hide nothing share one mask, in the record too.
+            known = self.free.setdefault((windows, n, m), mask)
+            mask = known if torch.equal(known, mask) else mask
+        unrotated = call.unrotated
+        if unrotated is not None:
+            unrotated = fold(unrotated[0], windows), fold(unrotated[1], windows)
+        return call._replace(
+            query=fold(call.query, windows), key=fold(call.key, windows),
+            value=fold(call.value, windows), mask=mask, bias=bias, unrotated=unrotated,
+            windows=windows,
+        )  # fmt: skip
+
+
+class _Watching(_Run):
+    """Hands on the weights that each attention computed."""
+
+    def __init__(
+        self, model: torch.nn.Module, on_weights: Callable[[Place, torch.Tensor], None]
+    ) -> None:
+        super().__init__(model)
+        self.on_weights = on_weights
+
+    def attention(
+        self, own: Callable[..., Any], module: torch.nn.Module, query: torch.Tensor,
+        key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, extras: dict[str, Any],
+    ) -> Any:  # fmt: skip
+        output, weights = own(module, query, key, value, mask, **extras)
+        windows = self.windows(query)
+        found = weights
+        if isinstance(extras.get("sinks"), torch.Tensor) and extras["sinks"].ndim == 4:
+            found = torch.cat([found, 1 - found.sum(-1, keepdim=True)], -1)
+        if windows > 1:
+            found = fold_weights(found, windows)
+        elif found.shape[0] == 1:
+            found = found.expand(self.rows, -1, -1, -1)
+        self.on_weights(self.place(module), found)
+        return output, weights
 
 
 _RUN: ContextVar[_Run | None] = ContextVar("attnviz_run", default=None)
 
 
-def _attention(
-    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
-    attention_mask: torch.Tensor | None, **extras: Any,
-) -> tuple[torch.Tensor, None]:  # fmt: skip
-    """Note a call in the run that is on, and compute it."""
-    run = _RUN.get()
-    plain = None
-    if run is not None:
-        run.note(module, query, key, value, attention_mask, extras)
-        plain = run.plain
-    return own_attention(module, query, key, value, attention_mask, extras, plain), None
+def _stand_in(own: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that lets the run that is on read each call of `own`, and else is `own`."""
+    names = list(inspect.signature(own).parameters)[5:]
 
+    @functools.wraps(own)
+    def attention(
+        module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
+        attention_mask: torch.Tensor | None = None, *more: Any, **extras: Any,
+    ) -> Any:  # fmt: skip
+        run = _RUN.get()
+        if run is None:
+            return own(module, query, key, value, attention_mask, *more, **extras)
+        extras = dict(zip(names, more, strict=False)) | extras
+        return run.attention(own, module, query, key, value, attention_mask, extras)
 
-AttentionInterface.register(NAME, _attention)
-AttentionMaskInterface.register(NAME, eager_mask)
+    return attention
 
 
 def _watched(model: torch.nn.Module) -> bool:
     """Return whether something waits for the ends of modules: a caller's hooks, weights on loan."""
     return any(m._forward_hooks or "_hf_hook" in m.__dict__ for m in model.modules())
-
-
-def _has_sinks(module: torch.nn.Module, extras: dict[str, Any]) -> bool:
-    return any(extras.get(s) is not None or getattr(module, s, None) is not None for s in _SINKS)
 
 
 def family(model: torch.nn.Module) -> str:
@@ -134,13 +254,21 @@ def family(model: torch.nn.Module) -> str:
     return str(name) if name else type(model).__name__
 
 
+def attentions(model: torch.nn.Module) -> list[torch.nn.Module]:
+    """Return the modules of a model whose attention goes through the interface."""
+    return [module for module in model.modules() if _FUNCTIONS.called_by(type(module))]
+
+
 def reads(model: torch.nn.Module) -> bool:
     """Return whether a model's attention goes through the interface."""
-    return isinstance(model, PreTrainedModel) and all(
+    return bool(attentions(model)) and all(
         part._can_set_attn_implementation()
         for part in model.modules()
         if isinstance(part, PreTrainedModel)
     )
+
+
+readable = reads
 
 
 @contextmanager
@@ -149,16 +277,18 @@ def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterat
 
     The block runs the model once. It may end with the model's last attention.
     """
-    with implementation(model, NAME):
-        run = _Run(model, on_call)
-        token = _RUN.set(run)
+    run = _Recording(model, on_call)
+    found = attentions(model)
+    with (
+        standing_in(rotary.spots(found), rotary.stand_in),
+        rotary.noting(run.rotations),
+        _reading(model, run),
+    ):
         try:
             yield
             run.finish()
         except _Ended:
             pass
-        finally:
-            _RUN.reset(token)
 
 
 @contextmanager
@@ -169,33 +299,22 @@ def watching(
 
     The block runs the model once, with its eager attention.
     """
-    calls: Counter[str] = Counter()
-    hooks = []
-    for name, module in model.named_modules():
+    with _reading(model, _Watching(model, on_weights)):
+        yield
 
-        def hook(_module: Any, _inputs: Any, output: Any, name: str = name) -> None:
-            weights = _weights(output)
-            if weights is not None:
-                on_weights(Place(name, calls[name]), weights)
-                calls[name] += 1
 
-        hooks.append(module.register_forward_hook(hook))
+@contextmanager
+def _reading(model: torch.nn.Module, run: _Run) -> Iterator[None]:
+    """Let `run` read the attentions that the model computes inside the block."""
+    spots = [s for module in attentions(model) for s in _FUNCTIONS.called_by(type(module))]
+    handle = model.register_forward_pre_hook(run.starts, with_kwargs=True)
+    token = _RUN.set(run)
     try:
-        with implementation(model, "eager"):
+        with implementation(model, NAME), standing_in(spots, _stand_in):
             yield
     finally:
-        for handle in hooks:
-            handle.remove()
-
-
-def _weights(output: Any) -> torch.Tensor | None:
-    """Return the attention among a module's outputs, told by being made of shares."""
-    for part in reversed(output) if isinstance(output, tuple) else ():
-        if isinstance(part, torch.Tensor) and part.ndim == 4 and part.is_floating_point():
-            own = part.detach().float()
-            if bool((own >= 0).all()) and bool((own.sum(-1) < 1.01).all()):
-                return own
-    return None
+        _RUN.reset(token)
+        handle.remove()
 
 
 @contextmanager
@@ -226,5 +345,7 @@ def _configs(model: torch.nn.Module) -> list[Any]:
             add(getattr(config, name, None))
 
     for module in model.modules():
-        add(module.__dict__.get("config"))
+        for value in module.__dict__.values():
+            if "config" in type(value).__name__.lower():
+                add(value)
     return list(found.values())

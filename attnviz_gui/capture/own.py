@@ -14,12 +14,10 @@ bits on the run's own numbers.
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,26 +33,37 @@ _MEMORY = threading.local()
 
 
 def own_attention(
-    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
-    mask: torch.Tensor | None, extras: dict[str, Any], plain: Plain | None = None,
+    own: Callable[..., Any], module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor,
+    value: torch.Tensor, mask: torch.Tensor | None, extras: dict[str, Any],
+    plain: Plain | None = None,
 ) -> torch.Tensor:  # fmt: skip
-    """Return the family's attention output, (B, T_q, H, d_v), a few queries at a time."""
-    own = own_function(module)
-    bias = extras.get("position_bias")
-    step = _step(query, key, [t for t in (mask, bias) if t is not None])
-    if step >= query.shape[-2]:
+    """Return the attention output of a family's function, (B, T_q, H, d_v), in a few steps.
+
+    Parameters
+    ----------
+    extras
+        What else the function is handed; tensors among it that have a row a query are cut with it.
+    plain
+        What may take the function's place where it gives the same; None: nothing may.
+    """
+    n = query.shape[-2]
+    by_query = [t for t in extras.values() if isinstance(t, torch.Tensor) and t.ndim == 4]
+    step = _step(query, key, [t for t in (mask, *by_query) if t is not None])
+    if step >= n:
         return own(module, query, key, value, mask, **extras)[0]  # type: ignore[no-any-return]
-    if plain is not None and not plain.fits(own, query, key, value, mask, extras):
+    if plain is not None and not plain.fits(own, query, key, value, mask):
         plain = None
     if plain is not None and plain.trusted(own):
         return plain.attention(query, key, value, mask, extras, step)
     parts = []
-    for start in range(0, query.shape[-2], step):
+    for start in range(0, n, step):
         rows = slice(start, start + step)
-        if bias is not None:
-            extras = {**extras, "position_bias": bias[..., rows, :]}
+        cut = {
+            name: e[..., rows, :] if isinstance(e, torch.Tensor) and e.ndim == 4 else e
+            for name, e in extras.items()
+        }
         some = None if mask is None else mask[..., rows, :]
-        parts.append(own(module, query[..., rows, :], key, value, some, **extras)[0])
+        parts.append(own(module, query[..., rows, :], key, value, some, **cut)[0])
         if plain is not None and start == 0:
             mine = plain.attention(query[..., rows, :], key, value, some, extras, step)
             plain.judge(own, same=torch.equal(mine, parts[0]))
@@ -77,7 +86,7 @@ class Plain:
 
     def fits(
         self, own: Callable[..., Any], query: torch.Tensor, key: torch.Tensor,
-        value: torch.Tensor, mask: torch.Tensor | None, extras: dict[str, Any],
+        value: torch.Tensor, mask: torch.Tensor | None,
     ) -> bool:  # fmt: skip
         """Return whether this could take the place of `own` here."""
         tensors = [t for t in (query, key, value, mask) if t is not None]
@@ -85,7 +94,6 @@ class Plain:
             self._judged.get(own, True)
             and query.shape[0] == 1
             and query.device.type == "cpu"
-            and extras.get("position_bias") is None
             and all(t.dtype == torch.float32 and t.ndim == 4 for t in tensors)
         )
 
@@ -137,18 +145,3 @@ def _step(query: torch.Tensor, key: torch.Tensor, added: list[torch.Tensor]) -> 
     # Parts of one size: the library that multiplies rounds small remainders in another order.
     parts = -(-n // max(chunk // row, _LEAST_ROWS))
     return -(-n // parts)
-
-
-def own_function(module: torch.nn.Module) -> Callable[..., Any]:
-    """Return the family's own attention function, from where its class or a base is written."""
-    for cls in type(module).__mro__:
-        function = getattr(sys.modules.get(cls.__module__), "eager_attention_forward", None)
-        if function is not None:
-            return function  # type: ignore[no-any-return]
-    return _sdpa
-
-
-def _sdpa(*tensors: Any, **extras: Any) -> Any:
-    """Compute by the fast kernel, where a family has no function of its own."""
-    # Whatever may not be seen is in the mask: a missing one means that all may.
-    return ALL_ATTENTION_FUNCTIONS["sdpa"](*tensors, **{**extras, "is_causal": False})

@@ -57,7 +57,6 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
          "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48,
          "max_position_embeddings": 128, **_IDS},
     ),
-    # These are refused.
     "gemma2": ("Gemma2Config", {**_ROTARY, **_IDS}),
     "gpt_oss": (
         "GptOssConfig",
