@@ -24,8 +24,9 @@ _BITS = {
     "F6_E2M3": 6, "F6_E3M2": 6, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
-_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_FREE_VALUES = 250_000
+_VALUE = re.compile(r'[,[{]|"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)  # a beginning, or a string
+# What a header may hold however little data there is: bytes, and values.
+_FREE_BYTES, _FREE_VALUES = 10_000_000, 100_000
 
 
 class BadFileError(ValueError):
@@ -88,6 +89,8 @@ def header_of(file: BufferedReader) -> Header:
     if length > min(size - 8, _MAX_HEADER):
         raise BadFileError("it is cut short, or no safetensors file")
     data = size - 8 - length
+    if length > _FREE_BYTES + data:
+        raise BadFileError("its header is larger than its arrays")
     try:
         header = read_json(file.read(length).decode("utf-8"), data)
     except UnicodeDecodeError:
@@ -113,7 +116,7 @@ def read_json(text: str, data: int) -> Any:
         When there are more, or when an object names one thing twice.
     """
     most = _FREE_VALUES + data // 16
-    if _values(text) > most and _values(_STRING.sub("", text)) > most:
+    if sum(map(text.count, ",[{")) > most and _has_more(text, most):
         raise BadFileError("its header names more than its arrays can hold")
     try:
         return json.loads(text, object_pairs_hook=_once)
@@ -123,9 +126,14 @@ def read_json(text: str, data: int) -> Any:
         return None
 
 
-def _values(text: str) -> int:
-    """Return how many values a JSON text holds at most; punctuation in strings counts too."""
-    return sum(map(text.count, ",[{"))
+def _has_more(text: str, most: int) -> bool:
+    """Return whether a JSON text has more than `most` values; what stands in strings is none."""
+    values = 0
+    for match in _VALUE.finditer(text):
+        values += match[0][0] != '"'
+        if values > most:
+            return True
+    return False
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
