@@ -39,10 +39,13 @@ class Rotations:
 
     def __init__(self) -> None:
         self._pairs: list[Rotated] = []
+        self._used = False  # by an attention: what is rotated from now on is another one's
         self._kept: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def note(self, given: Iterable[Any], result: Any) -> None:
         """Remember what a function for the embedding was given, and gave back."""
+        if self._used:
+            self._pairs, self._used = [], False
         before = [t for t in given if isinstance(t, torch.Tensor) and t.ndim >= 3]
         for after in result if isinstance(result, (tuple, list)) else (result,):
             if not isinstance(after, torch.Tensor) or after.ndim < 3:
@@ -55,9 +58,9 @@ class Rotations:
         self, query: torch.Tensor, key: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Return query and key as they were before; None where that is not known of both."""
-        pairs, self._pairs = self._pairs, []
-        before_query = _before(query, pairs)
-        before_key = None if before_query is None else _before(key, pairs)
+        self._used = True
+        before_query = _before(query, self._pairs)
+        before_key = None if before_query is None else _before(key, self._pairs)
         if before_key is None:
             # A layer may share the keys of one before it.
             before_key = next((before for shared, before in self._kept if shared is key), None)
