@@ -34,6 +34,7 @@ from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     Arguments: TypeAlias = dict[str, Any]  # of PyTorch's function, by name
     Result: TypeAlias = tuple[torch.Tensor, torch.Tensor | None]
@@ -133,7 +134,8 @@ class _Map:
         The calling frames know it, however a module came to be called: in a direct call of its
         forward there is no hook, and parametrised weights are other tensors each time.
         """
-        frame = inspect.currentframe()
+        # From the caller on: a frame that looks at its own variables keeps itself alive.
+        frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             name = self._names.get(id(frame.f_locals.get("self")))
             if name is not None:
