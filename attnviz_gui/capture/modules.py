@@ -126,7 +126,8 @@ class _Map:
         self._parts: dict[str, nn.Module] = dict(model.named_modules())
         self._names: dict[int, str] = {id(part): name for name, part in self._parts.items()}
         # Told only where there are two stacks: a decoder is one half of something.
-        self._two = any("decoder" in self._stacks(name) for name in self._parts)
+        decoders = (nn.TransformerDecoder, nn.TransformerDecoderLayer)
+        self._two = any(isinstance(part, decoders) for part in self._parts.values())
 
     def name_of_caller(self) -> str:
         """Return the path of the innermost module of the model that is being computed.

@@ -524,6 +524,36 @@ def test_a_compiled_module_is_run_as_it_was_written() -> None:
     assert torch.equal(output, unfused(model, x))
 
 
+class Marked(torch.Tensor):
+    """A tensor of a class of its own, as image libraries have them."""
+
+
+@pytest.mark.parametrize("how", ["functional", "subclass", "inference", "autocast"])
+def test_other_ways_of_being_called(how: str) -> None:
+    torch.manual_seed(22)
+    model = nn.TransformerEncoderLayer(24, 4, 32, batch_first=True).eval()
+    x = torch.randn(2, 4, 24)
+    doubled = {name: 2 * weight for name, weight in model.named_parameters()}
+
+    def run() -> Any:
+        if how == "functional":
+            return torch.func.functional_call(model, doubled, (x,))
+        if how == "subclass":
+            return model(x.as_subclass(Marked))
+        with torch.autocast("cpu", torch.bfloat16, enabled=how == "autocast"):
+            return model(x)
+
+    calls: list[Call] = []
+    with torch.inference_mode(how == "inference"), recording(model, calls.append):
+        output = run()
+    plain = unfused(run)
+    assert type(output) is type(plain)
+    assert torch.equal(output, plain)
+    (call,) = calls
+    assert call.place == ("self_attn", 0)
+    assert far(records_attention(call, 1).sum(-1), torch.ones(4, 4)) <= 1e-5
+
+
 # -- subclasses ----------------------------------------------------------------------------------
 
 
@@ -767,7 +797,7 @@ def test_recordings_hold_no_memory() -> None:
         gc.enable()
     watch(model, x)
     before = tensors()
-    for _ in range(50):
+    for _ in range(20):
         read(model, x)
         watch(model, x)
     assert tensors() <= before
