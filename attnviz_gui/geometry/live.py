@@ -47,6 +47,8 @@ class LiveHead:
     mask : (T_q, T_k) bool
     scaling : float
     bias : (T_q, T_k) or None
+    softcap : float or None
+        The scaled product x becomes softcap tanh(x / softcap) before the bias is added.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class LiveHead:
         mask: npt.NDArray[np.bool_],
         scaling: float,
         bias: npt.NDArray[np.floating] | None = None,
+        softcap: float | None = None,
     ) -> None:
         self.query, self.key = as_vectors(query, key)
         self.attention = attention
         self.mask = mask
         self.scaling = scaling
         self.bias = bias
+        self.softcap = softcap
         self.buffers = Buffers()
         self.query_mean: Float64 = self.query.mean(axis=0)
         self.key_mean: Float64 = self.key.mean(axis=0)
@@ -195,6 +199,10 @@ class Frame:
         scratch = live.buffers.take((_rows_in_block(dots), dots.shape[1]))
         for rows in _row_blocks(dots):
             weights = np.multiply(dots[rows], live.scaling, out=scratch[: len(dots[rows])])
+            if live.softcap is not None:
+                weights /= live.softcap
+                np.tanh(weights, out=weights)
+                weights *= live.softcap
             if live.added is not None:
                 weights += live.added[rows]
             top = weights.max(axis=1, keepdims=True)

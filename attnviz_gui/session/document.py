@@ -15,6 +15,7 @@ from psygnal import Signal
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode, shift_vector
+from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
 from attnviz_gui.session.picture import Picture, make_picture
 from attnviz_gui.session.watch import WatchedPair, watch_at
 
@@ -66,6 +67,7 @@ class Options:
     """How the views draw; none of it changes a number of the model."""
 
     show_special: bool = True
+    rotary: bool = True  # queries and keys after the rotary embedding
     color_scale: ColorScale = "linear"
     lines: Lines = "each query"
     n_lines: int = 20
@@ -76,6 +78,7 @@ class Options:
 class Document:
     """Capture, head, sliders, focus, watched pairs, options: one of each."""
 
+    wanted_changed = Signal()  # another head was asked for and is being computed
     picture_changed = Signal()  # another capture, text, layer or head, or special tokens switched
     frame_changed = Signal()  # a or c moved; views that draw both listen to picture_changed too
     settled = Signal()  # a drag ended: the frame is the resting one
@@ -84,8 +87,8 @@ class Document:
     options_changed = Signal()
 
     def __init__(self) -> None:
-        self._capture: Capture | None = None
-        self._text = self._layer = self._head = 0
+        self.offload: Offload = at_once  # for heads with more than LIVE_PAIRS pairs
+        self._wanted: Picture | None = None  # the newest that was asked for
         self._sliders = Sliders()
         self._dragging = False
         self._hovered = NOTHING
@@ -102,28 +105,33 @@ class Document:
 
     @property
     def capture(self) -> Capture | None:
-        """The capture on show, None before the first run."""
-        return self._capture
+        """The capture that was asked for last, None before the first run."""
+        return None if self._wanted is None else self._wanted.capture
 
     @property
     def text(self) -> int:
-        """Index of the text on show."""
-        return self._text
+        """Index of the text that was asked for last."""
+        return 0 if self._wanted is None else self._wanted.text
 
     @property
     def layer(self) -> int:
-        """Index of the layer on show."""
-        return self._layer
+        """Index of the layer that was asked for last."""
+        return 0 if self._wanted is None else self._wanted.layer
 
     @property
     def head(self) -> int:
-        """Index of the head on show."""
-        return self._head
+        """Index of the head that was asked for last."""
+        return 0 if self._wanted is None else self._wanted.head
 
     @property
     def picture(self) -> Picture | None:
         """The head on show, None before the first run."""
         return self._picture
+
+    @property
+    def pending(self) -> bool:
+        """True while the head that was asked for is being computed, and another is on show."""
+        return self._wanted is not self._picture
 
     def open(self, capture: Capture) -> None:
         """Show a new capture; layer and head stay where the new model has them, else the last.
@@ -134,38 +142,53 @@ class Document:
             When its numbers are too large to be drawn; what was on show stays.
         """
         _refuse_giants(capture)
-        self._capture = capture
-        self._text = 0
-        self._show(self._layer, self._head)
+        self._show(capture, 0, self.layer, self.head)
 
     def show_head(
         self, layer: int | None = None, head: int | None = None, text: int | None = None
     ) -> None:
         """Show another layer, head or text; numbers beyond the last mean the last."""
-        if self._capture is None:
+        if self._wanted is None:
             return
-        before = (self._text, self._layer, self._head)
-        if text is not None:
-            self._text = min(max(text, 0), len(self._capture.texts) - 1)
-        layer = self._layer if layer is None else layer
-        head = self._head if head is None else head
-        if (self._text, layer, head) != before:
-            self._show(layer, head)
+        before = (self.text, self.layer, self.head)
+        text = self.text if text is None else text
+        layer = self.layer if layer is None else layer
+        head = self.head if head is None else head
+        if (text, layer, head) != before:
+            self._show(self._wanted.capture, text, layer, head)
 
-    def _show(self, layer: int, head: int) -> None:
-        capture = self._capture
-        assert capture is not None
-        self._layer = min(max(layer, 0), len(capture.layers) - 1)
-        self._head = min(max(head, 0), capture.layers[self._layer].n_heads - 1)
-        old = self._picture
+    def stay(self) -> None:
+        """Ask for nothing else than what is on show: what was asked for could not be computed."""
+        if self.pending:
+            self._wanted = self._picture
+            self.wanted_changed.emit()
+
+    def _show(self, capture: Capture, text: int, layer: int, head: int) -> None:
+        text = min(max(text, 0), len(capture.texts) - 1)
+        layer = min(max(layer, 0), len(capture.layers) - 1)
+        head = min(max(head, 0), capture.layers[layer].n_heads - 1)
+        options = self._options
         picture = make_picture(
-            capture, self._text, self._layer, self._head, show_special=self._options.show_special
+            capture, text, layer, head, show_special=options.show_special, rotary=options.rotary
         )
+        self._wanted = picture
+        if len(picture.query_index) * len(picture.key_index) <= LIVE_PAIRS:
+            self._take(picture)
+            return
+        self.wanted_changed.emit()
+        self.offload(picture.compute, lambda _: self._take(picture))
+
+    def _take(self, picture: Picture) -> None:
+        """Show what was asked for, unless something else has been since."""
+        if picture is not self._wanted:
+            return
+        old = self._picture
         same_tokens = (
             old is not None
-            and old.capture is capture
+            and old.capture is picture.capture
             and old.text == picture.text
             and old.query_tokens == picture.query_tokens
+            and old.key_tokens == picture.key_tokens
         )
         if not same_tokens:
             self._hovered = self._pinned = NOTHING
@@ -328,11 +351,11 @@ class Document:
         options = replace(self._options, **changes)
         if options == self._options:
             return
-        special = options.show_special != self._options.show_special
-        self._options = options
+        before, self._options = self._options, options
         self.options_changed.emit()
-        if special and self._capture is not None:
-            self._show(self._layer, self._head)
+        redraw = (options.show_special, options.rotary) != (before.show_special, before.rotary)
+        if redraw and self._wanted is not None:
+            self._show(self._wanted.capture, self.text, self.layer, self.head)
 
 
 def _refuse_giants(capture: Capture) -> None:
@@ -340,7 +363,7 @@ def _refuse_giants(capture: Capture) -> None:
     for records in capture.records:
         for layer, record in zip(capture.layers, records, strict=True):
             for vectors in (record.query, record.key):
-                peak = float(np.abs(vectors).max(initial=0))
+                peak = float(max(vectors.max(initial=0), -vectors.min(initial=0)))
                 if not peak <= MOST_COORDINATE:
                     raise InputError(
                         f"{capture.model_name} can't be shown: {layer.name} has queries or keys "

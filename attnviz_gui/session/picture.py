@@ -6,7 +6,7 @@ Its indices count the visible tokens; `query_index` and `key_index` lead back to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +32,10 @@ class Picture:
         The visible tokens, as a person reads them.
     query_index, key_index : (T_q,), (T_k,) int
         Where the visible tokens stand in the whole text.
+    source : Head
+        As the model computed it: its attention is what is shown.
+    drawn : Head
+        Whose vectors are drawn: the same, or queries and keys before the rotary embedding.
     """
 
     capture: Capture
@@ -39,6 +43,7 @@ class Picture:
     layer: int
     head: int
     source: Head
+    drawn: Head
     query_tokens: tuple[str, ...]
     key_tokens: tuple[str, ...]
     query_index: npt.NDArray[np.intp]
@@ -52,7 +57,8 @@ class Picture:
     @property
     def n_hidden(self) -> int:
         """Number of tokens that are not shown."""
-        return len(self.capture.tokens[self.text]) - len(self.query_tokens)
+        hidden = len(self.source.query) - len(self.query_tokens)
+        return hidden or len(self.source.key) - len(self.key_tokens)
 
     @property
     def whole(self) -> bool:
@@ -60,9 +66,26 @@ class Picture:
         return self.n_hidden == 0
 
     @property
+    def before_rotary(self) -> bool:
+        """True where the vectors are drawn as they are before the rotary embedding."""
+        return self.drawn is not self.source
+
+    @cached_property
     def n_pairs(self) -> int:
         """Number of visible pairs that the mask allows."""
-        return int(self.mask.sum())
+        return int(np.count_nonzero(self.mask))
+
+    @cached_property
+    def strongest(self) -> tuple[int, int]:
+        """The pair with the most attention."""
+        i, j = divmod(int(self.attention.argmax()), len(self.key_tokens))
+        return i, j
+
+    def compute(self) -> None:
+        """Compute what every view needs; thousands of tokens take a second, so in a worker."""
+        if self.n_pairs:
+            _ = self.strongest, self.logits
+        _ = self.live.plane, self.live.pairs, self.before.projection, self.before.correlation
 
     @cached_property
     def attention(self) -> npt.NDArray[np.float32]:
@@ -84,23 +107,22 @@ class Picture:
         """The visible tokens' geometry."""
         if self.whole:
             return self.full
-        source = self.source
+        drawn = self.drawn
         return LiveHead(
-            source.query[self.query_index],
-            source.key[self.key_index],
-            self.attention,
+            drawn.query[self.query_index],
+            drawn.key[self.key_index],
+            self._visible(drawn.attention),
             self.mask,
-            source.scaling,
-            None if source.bias is None else self._visible(source.bias),
+            drawn.scaling,
+            None if drawn.bias is None else self._visible(drawn.bias),
+            drawn.softcap,
         )
 
     @cached_property
     def full(self) -> LiveHead:
         """The whole head's geometry, hidden tokens included: what the proof runs over."""
-        source = self.source
-        return LiveHead(
-            source.query, source.key, source.attention, source.mask, source.scaling, source.bias
-        )
+        d = self.drawn
+        return LiveHead(d.query, d.key, d.attention, d.mask, d.scaling, d.bias, d.softcap)
 
     @cached_property
     def before(self) -> Frame:
@@ -120,15 +142,41 @@ class Picture:
 
 
 def make_picture(
-    capture: Capture, text: int, layer: int, head: int, *, show_special: bool = True
-) -> Picture:
-    """Return the picture of one head; special tokens are kept where nothing else is left."""
-    tokens = capture.tokens[text]
-    shown = np.arange(len(tokens))
-    if not show_special:
-        plain = np.flatnonzero(~capture.special[text])
-        shown = plain if plain.size else shown
-    names = tuple(tokens[i] for i in shown)
+    capture: Capture, text: int, layer: int, head: int, *,
+    show_special: bool = True, rotary: bool = True,
+) -> Picture:  # fmt: skip
+    """Return the picture of one head.
+
+    Parameters
+    ----------
+    show_special
+        Without them, special tokens are kept where nothing else is left.
+    rotary
+        False: queries and keys as they are before the rotary embedding, where there is one.
+    """
+    record = capture.records[text][layer]
+    source = drawn = capture.head(layer, head, text)
+    if not rotary and source.unrotated is not None:
+        query, key = source.unrotated
+        drawn = replace(source, query=query, key=key, unrotated=None)
+    queries, keys = capture.query_tokens(layer, text), capture.key_tokens(layer, text)
+    special = capture.special[text]
+    shown = [
+        _shown(len(names), special if own is None else None, show_special)
+        for names, own in ((queries, record.query_tokens), (keys, record.key_tokens))
+    ]
     return Picture(
-        capture, text, layer, head, capture.head(layer, head, text), names, names, shown, shown
-    )
+        capture, text, layer, head, source, drawn,
+        tuple(queries[i] for i in shown[0]), tuple(keys[j] for j in shown[1]), *shown,
+    )  # fmt: skip
+
+
+def _shown(
+    n: int, special: npt.NDArray[np.bool_] | None, show_special: bool
+) -> npt.NDArray[np.intp]:
+    """Return the tokens that are shown, of `n`."""
+    every = np.arange(n)
+    if show_special or special is None:
+        return every
+    plain = np.flatnonzero(~special)
+    return plain if plain.size else every

@@ -50,8 +50,9 @@ class Actions:
         window.fitter(FitRequest(picture.live, panel.objective_name, sliders.mode), show)
 
     def geometry_failed(self, fault: BaseException) -> None:
-        """Say why a fit or a count came to nothing."""
+        """Say why a fit, a count or another head came to nothing."""
         self.window.normalization_panel.say("")
+        self.window.document.stay()
         if not isinstance(fault, InputError):
             raise fault
         self.window.banner.say(str(fault), fault=True)

@@ -72,9 +72,10 @@ class MainWindow(QMainWindow):
         self.actions_ = Actions(self)
         self.workers = model_worker, geometry_worker = Worker("model"), Worker("geometry")
         self.runner = Runner(model_worker, self)
-        self.fitter, self.prover, self.counter = (
-            Offloader(geometry_worker, self.actions_.geometry_failed, self) for _ in range(3)
+        self.fitter, self.prover, self.counter, self.drawer = (
+            Offloader(geometry_worker, self.actions_.geometry_failed, self) for _ in range(4)
         )
+        self.document.offload = self.drawer
         self._make_parts()
         self._lay_out()
         fill_menus(self)
@@ -228,7 +229,7 @@ class MainWindow(QMainWindow):
         self.workspace.restore()
         self.memory.save(self.document, self, self.workspace)
         self.hide()
-        for runner in (self.runner, self.fitter, self.prover, self.counter):
+        for runner in (self.runner, self.fitter, self.prover, self.counter, self.drawer):
             runner.close()
         for worker in self.workers:
             worker.close()

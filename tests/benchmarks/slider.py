@@ -1,7 +1,8 @@
 """A slider's frame and a change of head in the real window, from the call to painted panels.
 
-The plain way beside it: refit scikit-learn's PCA, compute every pair's dot product and cosine
-distance, and hand it all to pyqtgraph's items again.
+The plain way beside it draws the same picture: refit scikit-learn's PCA, compute every pair's dot
+product and cosine distance, and hand points, lines and names to pyqtgraph's items again. A second
+row has a plain way that draws the points and nothing else.
 """
 
 from __future__ import annotations
@@ -57,28 +58,89 @@ class Painted(QObject):
         return time.perf_counter() - start
 
 
-class Plain(QWidget):
-    """A heatmap, a plane and the pairs, each drawn the plain way."""
+MOST_NAMES = 64  # tokens up to which the plain way writes a name at each point
 
-    def __init__(self) -> None:
+
+class Plain(QWidget):
+    """The same three panels from pyqtgraph's ready-made items, everything set anew each time."""
+
+    def __init__(self, tokens: list[str]) -> None:
         super().__init__()
         self.setWindowTitle("plain")
-        self.plots = [pg.PlotWidget() for _ in range(3)]
+        self.plots = [pg.PlotWidget() for _ in range(4)]
         row = QHBoxLayout(self)
         for plot in self.plots:
             row.addWidget(plot)
+        heatmap, before, after, pairs = self.plots
         self.image = pg.ImageItem()
-        self.queries, self.keys, self.pairs = (pg.ScatterPlotItem(size=6) for _ in range(3))
-        heatmap, plane, pairs = self.plots
         heatmap.addItem(self.image)
-        plane.addItem(self.queries)
-        plane.addItem(self.keys)
-        pairs.addItem(self.pairs)
+        self.planes = [PlainPlane(plot, tokens) for plot in (before, after)]
+        self.pairs = [pg.ScatterPlotItem(size=6, brush=brush) for brush in ("gray", "green")]
+        self.lines = [pg.PlotDataItem(pen=pen) for pen in ("gray", "green")]
+        for item in (*self.pairs, *self.lines):
+            pairs.addItem(item)
         self.resize(1280, 500)
 
     def show_head(self, head: Head) -> None:
         self.image.setImage(head.attention)
+        self.show_frame(head, 0.0, 1.0, 0)
         self.show_frame(head, 0.0, 1.0)
+
+    def show_frame(self, head: Head, a: float, c: float, which: int = 1) -> None:
+        """Draw one position of the sliders: after the normalisation (1), or before it (0)."""
+        from sklearn.decomposition import PCA
+
+        query, key = head.query * c, (head.key + a) / c
+        xy = PCA(2).fit_transform(np.concatenate([query, key]))
+        strongest = head.attention.argmax(axis=1)
+        self.planes[which].show(xy[: len(query)], xy[len(query) :], strongest)
+        dots = query @ key.T
+        norms = np.linalg.norm(query, axis=1)[:, None] * np.linalg.norm(key, axis=1)
+        x, y = (1 - dots / norms).ravel(), dots.ravel()
+        self.pairs[which].setData(x, y)
+        slope, intercept = np.polyfit(x, y, 1)
+        ends = np.array([x.min(), x.max()])
+        self.lines[which].setData(ends, slope * ends + intercept)
+        self.plots[3].setTitle(f"r {np.corrcoef(x, y)[0, 1]:.2f}")
+
+
+class PlainPlane:
+    """Queries, keys, lines to the most attended key, and the tokens' names."""
+
+    def __init__(self, plot: pg.PlotWidget, tokens: list[str]) -> None:
+        self.queries = pg.ScatterPlotItem(size=8, symbol="o", brush="orange")
+        self.keys = pg.ScatterPlotItem(size=8, symbol="t1", brush="blue")
+        self.lines = pg.PlotDataItem(pen="gray", connect="pairs")
+        named = tokens if len(tokens) <= MOST_NAMES else []
+        self.names = [pg.TextItem(token) for token in (*named, *named)]
+        for item in (self.lines, self.queries, self.keys, *self.names):
+            plot.addItem(item)
+
+    def show(self, query_xy: np.ndarray, key_xy: np.ndarray, strongest: np.ndarray) -> None:
+        self.queries.setData(*query_xy.T)
+        self.keys.setData(*key_xy.T)
+        ends = np.stack([query_xy, key_xy[strongest]], axis=1).reshape(-1, 2)
+        self.lines.setData(*ends.T)
+        for name, place in zip(self.names, np.concatenate([query_xy, key_xy]), strict=False):
+            name.setPos(*place)
+
+
+class Points(QWidget):
+    """No more than the points: PCA refitted, two clouds and the pairs handed to `setData`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWindowTitle("points")
+        self.plots = [pg.PlotWidget() for _ in range(2)]
+        row = QHBoxLayout(self)
+        for plot in self.plots:
+            row.addWidget(plot)
+        self.queries, self.keys, self.pairs = (pg.ScatterPlotItem(size=6) for _ in range(3))
+        plane, pairs = self.plots
+        plane.addItem(self.queries)
+        plane.addItem(self.keys)
+        pairs.addItem(self.pairs)
+        self.resize(1280, 500)
 
     def show_frame(self, head: Head, a: float, c: float) -> None:
         from sklearn.decomposition import PCA
@@ -102,8 +164,8 @@ def p95(times: list[float]) -> float:
     return float(np.quantile(times, 0.95))
 
 
-def frames(app: QApplication, capture: Capture) -> tuple[float, float]:
-    """95th percentile of a slider's frame, ours and plain."""
+def frames(app: QApplication, capture: Capture) -> tuple[float, float, float]:
+    """95th percentile of a slider's frame: ours, the same picture plain, the points alone."""
     window = MainWindow(capture=capture)
     window.resize(1280, 800)
     window.show()
@@ -115,17 +177,26 @@ def frames(app: QApplication, capture: Capture) -> tuple[float, float]:
     window.document.end_drag()
     window.close()
 
-    plain = Plain()
-    plain.show()
     head = capture.head(1, 7)
-    painted = Painted(plain.plots[1:])
     n_plain = 40 if len(capture.tokens[0]) < 200 else 6  # the plain way takes its time
+    plain = Plain(capture.tokens[0])
+    plain.show()
+    plain.show_head(head)
     theirs = [
-        painted.time(app, lambda t=t: plain.show_frame(head, float(t), 1.0))
-        for t in values[:n_plain]
-    ]
+        time_plain(app, other, head, values[:n_plain]) for other in (plain, Points())
+    ]  # fmt: skip
+    return p95(ours[3:]), *theirs
+
+
+def time_plain(app: QApplication, plain: Plain | Points, head: Head, values: np.ndarray) -> float:
+    """95th percentile of a frame drawn the plain way; its panels that move are waited for."""
+    plain.show()
+    painted = Painted(plain.plots[-2:])
+    times = [
+        painted.time(app, lambda t=t: plain.show_frame(head, float(t), 1.0)) for t in values
+    ]  # fmt: skip
     plain.close()
-    return p95(ours[3:]), p95(theirs[1:])
+    return p95(times[1:])
 
 
 def switches(app: QApplication, capture: Capture) -> tuple[list[float], list[float]]:
@@ -138,7 +209,7 @@ def switches(app: QApplication, capture: Capture) -> tuple[list[float], list[flo
     ours = [painted.time(app, lambda at=at: window.document.show_head(*at)) for at in heads[1:]]
     window.close()
 
-    plain = Plain()
+    plain = Plain(capture.tokens[0])
     plain.show()
     painted = Painted(plain.plots)
     theirs = [
@@ -156,10 +227,10 @@ def rows() -> list[tuple[str, float, float, str]]:
     for n_tokens in (12, 128, 512):
         capture = attnviz_gui.capture(model, text_of(n_tokens))
         assert len(capture.tokens[0]) == n_tokens
-        table.append((
-            f"slider frame, {n_tokens} tokens, p95", *frames(app, capture),
-            "≤ 16 ms, ≥ 5 × faster",
-        ))  # fmt: skip
+        ours, plain, points = frames(app, capture)
+        what = f"slider frame, {n_tokens} tokens, p95"
+        table.append((what, ours, plain, "≤ 16 ms, ≥ 5 × faster"))
+        table.append((f"{what}; plain: points alone", ours, points, "≤ 16 ms"))
     ours, theirs = switches(app, capture)
     for what, of in (("median", np.median), ("p95", p95)):
         label = f"change of head, 512 tokens, {what}"

@@ -160,3 +160,85 @@ def test_giant_coordinates_are_refused_and_the_picture_stays(document, factor):
         document.open(giant)
     assert document.picture is picture
     assert document.capture is picture.capture
+
+
+class Later:
+    """Work that was handed out and is not done yet."""
+
+    def __init__(self) -> None:
+        self.jobs = []
+
+    def __call__(self, work, then) -> None:
+        self.jobs.append((work, then))
+
+    def do(self, nth: int) -> None:
+        work, then = self.jobs[nth]
+        then(work())
+
+
+@pytest.fixture
+def large() -> tuple[Document, Later]:
+    d = Document()
+    d.open(random_capture(560))
+    d.offload = later = Later()
+    return d, later
+
+
+def test_a_large_head_is_computed_elsewhere_and_the_old_one_stays(large):
+    document, later = large
+    told = []
+    document.wanted_changed.connect(lambda: told.append((document.layer, document.head)))
+    document.show_head(1, 2)
+    assert document.pending
+    assert (document.layer, document.head) == (1, 2)
+    assert document.picture.name == "L0 H0"
+    assert told == [(1, 2)]
+    later.do(0)
+    assert not document.pending
+    assert document.picture.name == "L1 H2"
+    # All that a view draws was computed there.
+    assert {"attention", "strongest", "live", "before"} <= set(vars(document.picture))
+
+
+def test_only_the_newest_large_head_is_shown(large):
+    document, later = large
+    for head in (1, 2):
+        document.show_head(1, head)
+    later.do(0)
+    assert document.picture.name == "L0 H0"
+    later.do(1)
+    assert document.picture.name == "L1 H2"
+
+
+def test_steps_go_on_from_the_head_that_is_on_its_way(large):
+    document, _ = large
+    document.show_head(document.layer, document.head + 1)
+    document.show_head(document.layer, document.head + 1)
+    assert document.head == 2
+
+
+def test_back_to_the_head_on_show_before_the_other_came(large):
+    document, later = large
+    document.show_head(1, 2)
+    document.show_head(0, 0)
+    later.do(1)
+    later.do(0)
+    assert document.picture.name == "L0 H0"
+    assert not document.pending
+
+
+def test_a_small_text_does_not_wait_for_a_large_one(large):
+    document, later = large
+    document.show_head(1, 2)
+    document.open(random_capture(5))
+    assert len(document.picture.query_tokens) == 5
+    later.do(0)
+    assert len(document.picture.query_tokens) == 5
+
+
+def test_what_cannot_be_computed_leaves_what_is_on_show(large):
+    document, _ = large
+    document.show_head(1, 2)
+    document.stay()
+    assert (document.layer, document.head) == (0, 0)
+    assert not document.pending

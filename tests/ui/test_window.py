@@ -64,6 +64,26 @@ def run_text(qtbot, window: MainWindow, text: str) -> None:
         qtbot.mouseClick(child(window, "run_button"), Qt.MouseButton.LeftButton)
 
 
+def test_the_window_stays_awake_while_a_large_head_is_computed(qtbot):
+    """Thousands of tokens: the last picture stays, the controls move on, the newest head comes."""
+    window = MainWindow(capture=random_capture(2_000, layers=3, heads=4))
+    qtbot.addWidget(window)
+    with qtbot.waitSignal(window.ready, timeout=LONG):
+        window.show()
+    document = window.document
+    before = document.picture
+    for _ in range(3):
+        window.actions_.step(head=1)
+    assert document.picture is before
+    assert child(window, "head_select").value() == 3
+    assert "Computing L0 H3" in child(window, "facts").text()
+    qtbot.waitUntil(lambda: not document.pending, timeout=LONG)
+    assert document.picture.name == "L0 H3"
+    assert "2,000 tokens" in child(window, "facts").text()
+    assert window.heatmap.title().endswith("L0 H3")
+    window.close()
+
+
 def test_every_promised_widget_has_its_name_its_words_and_its_tooltip(still):
     for name in CONTRACT:
         widget = child(still, name)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.views.base import View
 
 
+STEP = 16  # pixels
+
+
 class ElidedLabel(QWidget):
     """A line of text that gives way: it is cut with … instead of widening the window.
 
@@ -46,7 +49,8 @@ class ElidedLabel(QWidget):
             return
         self._text = text
         self.setAccessibleName(text)
-        width = self.fontMetrics().horizontalAdvance(text) + 2
+        # In steps: numbers that change in every frame are not to have the panel laid out anew.
+        width = -(-(self.fontMetrics().horizontalAdvance(text) + 2) // STEP) * STEP
         if width != self._width:
             self._width = width
             self.updateGeometry()

@@ -41,12 +41,14 @@ class HeadPanel(QGroupBox):
         self.text_select.valueChanged.connect(lambda n: document.show_head(text=n - 1))
         self.special.toggled.connect(lambda on: document.set_options(show_special=on))
         document.picture_changed.connect(self.follow)
+        document.wanted_changed.connect(self.follow)
         document.options_changed.connect(self.follow)
         self.follow()
 
     def stop(self) -> None:
         """Follow the document no longer."""
         self.document.picture_changed.disconnect(self.follow, missing_ok=True)
+        self.document.wanted_changed.disconnect(self.follow, missing_ok=True)
         self.document.options_changed.disconnect(self.follow, missing_ok=True)
 
     def follow(self) -> None:

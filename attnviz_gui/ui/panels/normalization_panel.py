@@ -23,13 +23,13 @@ from attnviz_gui.session.words import number
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.panels.slider import RealSlider
 from attnviz_gui.ui.signals import quiet
-from attnviz_gui.ui.views.offload import at_once
+from attnviz_gui.session.offload import at_once
 
 if TYPE_CHECKING:
     from attnviz_gui.geometry.fit import Fit
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.session.document import Document
-    from attnviz_gui.ui.views.offload import Offload
+    from attnviz_gui.session.offload import Offload
 
 _PROVEN_AT_ONCE = 1 << 16  # pairs; more of them are proved in the worker, a few ms later
 _MODES = {
@@ -136,14 +136,14 @@ class NormalizationPanel(QGroupBox):
         self.fit.clicked.connect(self.fit_wanted)
         self.reset.clicked.connect(self._on_reset)
         document.picture_changed.connect(self._on_picture)
-        document.frame_changed.connect(self.follow)
+        document.frame_changed.connect(self._on_frame)
         document.settled.connect(self._prove)
         self._on_picture()
 
     def stop(self) -> None:
         """Follow the document no longer."""
         self.document.picture_changed.disconnect(self._on_picture, missing_ok=True)
-        self.document.frame_changed.disconnect(self.follow, missing_ok=True)
+        self.document.frame_changed.disconnect(self._on_frame, missing_ok=True)
         self.document.settled.disconnect(self._prove, missing_ok=True)
 
     @property
@@ -170,6 +170,16 @@ class NormalizationPanel(QGroupBox):
         widest = self.shift.reach >= MOST_SHIFT
         self.wider.setEnabled(ready and sliders.mode == "constant" and not widest)
         self.about_scale.setText(self._about_scale())
+        self._prove()
+
+    def _on_frame(self) -> None:
+        """Follow a moving slider: its number and the proof are all that is new then."""
+        sliders = self.document.sliders
+        if not self.document.dragging or sliders.mode != self.mode.currentData():
+            self.follow()
+            return
+        self.shift.set_value(sliders.t)
+        self.scale.set_value(sliders.scale)
         self._prove()
 
     def show_fit(self, fit: Fit) -> None:
@@ -219,7 +229,7 @@ class NormalizationPanel(QGroupBox):
             return
         sliders = self.document.sliders
         if sliders.mode == "constant":
-            low, high = shift_range("constant", picture.source.key)
+            low, high = shift_range("constant", picture.drawn.key)
             reach = min(max(high * self._widened, abs(sliders.t), 1e-6), MOST_SHIFT)
             low, high = -reach, reach
         else:

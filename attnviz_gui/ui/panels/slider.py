@@ -102,12 +102,15 @@ class RealSlider(QWidget):
     def set_range(self, low: float, high: float, typed: tuple[float, float] | None = None) -> None:
         """Set the slider's ends, and what may be typed where that is more."""
         self._low, self._high = low, high
-        with quiet(self.box):
+        with quiet(self.slider, self.box):
             self.box.setRange(*(typed or (low, high)))
-        self.set_value(self._value)
+            self.slider.setValue(self._to_step(self._value))
+            self.box.setValue(self._value)
 
     def set_value(self, value: float) -> None:
         """Show a number; tells nobody."""
+        if value == self._value and value == self.box.value():
+            return
         self._value = value
         with quiet(self.slider, self.box):
             self.slider.setValue(self._to_step(value))

@@ -40,10 +40,12 @@ class Status:
         runner.stopped.connect(lambda: self._show_running(False))
         runner.progressed.connect(self._show_progress)
         document.picture_changed.connect(self._show_facts)
+        document.wanted_changed.connect(self._show_facts)
 
     def stop(self) -> None:
         """Follow the document no longer."""
         self.document.picture_changed.disconnect(self._show_facts, missing_ok=True)
+        self.document.wanted_changed.disconnect(self._show_facts, missing_ok=True)
 
     def _show_running(self, running: bool) -> None:
         self.progress.setVisible(running)
@@ -58,7 +60,11 @@ class Status:
         self.progress.setValue(done)
 
     def _show_facts(self) -> None:
-        picture = self.document.picture
+        d = self.document
+        if d.pending:
+            self.facts.setText(f"Computing L{d.layer} H{d.head}…")
+            return
+        picture = d.picture
         if picture is None:
             return
         capture = picture.capture

@@ -107,7 +107,7 @@ class HeatmapView(View):
         if picture.n_hidden:
             plural = "" if picture.n_hidden == 1 else "s"
             parts.append(f"{picture.n_hidden} special token{plural} hidden")
-        i, j = divmod(int(picture.attention.argmax()), len(picture.key_tokens))
+        i, j = picture.strongest
         parts.append(
             f"max {number(picture.attention[i, j], 2)} "
             f"{short(picture.query_tokens[i])} → {short(picture.key_tokens[j])}"

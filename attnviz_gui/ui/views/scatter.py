@@ -17,7 +17,7 @@ from attnviz_gui.session.document import NOTHING, Focus
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.color_scale import mix
-from attnviz_gui.ui.views.offload import LIVE_PAIRS, Offload, at_once
+from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
 from attnviz_gui.ui.views.pairs import Extent, Pairs, grown, padded, pair_points, take_pairs
 from attnviz_gui.ui.views.points import CELL, DEEPEST, Points, round_peak
 from attnviz_gui.ui.views.raster import Area, nearest

@@ -85,7 +85,8 @@ class Marks(PixelItem):
             return
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for line, pen in self.lines:
-            halo = QPen(self.theme.color("ground", 0.7), _WIDTH + 1.6)
+            # Opaque: Qt takes ten times as long for a wide line that lets something through.
+            halo = QPen(self.theme.color("ground"), _WIDTH + 1.2)
             halo.setCapStyle(Qt.PenCapStyle.FlatCap)  # round caps take ten times as long
             for each in (halo, pen):
                 painter.setPen(each)
@@ -99,7 +100,7 @@ class Marks(PixelItem):
         if marked.linked:
             for start, end in zip(before, after, strict=True):
                 line = QLineF(*start, *end)
-                painter.setPen(QPen(self.theme.color("ground", 0.8), 3.2))
+                painter.setPen(QPen(self.theme.color("ground"), 2.8))
                 painter.drawLine(line)
                 painter.setPen(QPen(marked.color, 1.4))
                 painter.drawLine(line)
@@ -226,7 +227,7 @@ class Legend(pg.GraphicsWidget):
             if entry.line is not None:
                 ends = QLineF(x, middle, x + wide, middle)
                 if entry.bar is not None:
-                    painter.setPen(QPen(self.theme.color("ground", 0.8), entry.line.widthF() + 2))
+                    painter.setPen(QPen(self.theme.color("ground"), entry.line.widthF() + 1.6))
                     painter.drawLine(ends)
                 pen = QPen(entry.line)
                 pen.setDashOffset(_MIDDLE)
