@@ -1,0 +1,174 @@
+"""What a model adds to its product of queries and keys before the softmax, told apart.
+
+The numbers decide: what the softmax was taken of, minus the scaled product, is what was added,
+however the model came to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from attnviz_gui.capture.layout import move
+from attnviz_gui.capture.windows import _FORBIDDEN
+
+if TYPE_CHECKING:
+    from attnviz_gui.capture.layout import Layout
+    from attnviz_gui.capture.trace import Origin
+
+# What is further down than this, and to which no attention falls, may not be seen: models take
+# 1e4 or 1e6 off a logit for that.
+_FAR_DOWN = -5e3
+
+# Rounding of a product, in units of its type's and the largest logit's.
+_ROUNDING = 8
+
+
+@dataclass(eq=False)
+class Explained:
+    """An attention before its heads are told from its batch.
+
+    Attributes
+    ----------
+    query : (O, T_q, d)
+    key : (O, T_k, d)
+    scaling, softcap
+        As `Call` has them.
+    mask : (O, T_q, T_k) bool or None
+    bias : (O, T_q, T_k) float32 or None
+    noise
+        How far the bias is known.
+
+    An attention in one operation has (B, H) for O already.
+    """
+
+    query: torch.Tensor
+    key: torch.Tensor
+    scaling: float
+    softcap: float | None = None
+    mask: torch.Tensor | None = None
+    bias: torch.Tensor | None = None
+    noise: float = 0.0
+
+    @classmethod
+    def of_fused(cls, arguments: dict[str, Any]) -> Explained:
+        """Read the arguments of an attention in one operation; (B, H, T, d) each."""
+        query, key = arguments["query"], arguments["key"]
+        scale = arguments.get("scale")
+        mask = _fused_mask(arguments)
+        return cls(
+            query, key, query.shape[-1] ** -0.5 if scale is None else float(scale), mask=mask
+        )
+
+
+def _fused_mask(arguments: dict[str, Any]) -> torch.Tensor | None:
+    query, key = arguments["query"], arguments["key"]
+    if arguments.get("is_causal"):
+        return torch.ones(
+            query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device
+        ).tril()
+    for name in ("attn_mask", "attn_bias"):
+        mask = arguments.get(name)
+        if isinstance(mask, torch.Tensor):
+            return mask
+    return None
+
+
+def own_weights(arguments: dict[str, Any]) -> torch.Tensor:
+    """Return the weights that an attention in one operation computes inside, (B, H, T_q, T_k)."""
+    query, key = arguments["query"], arguments["key"]
+    ones = torch.eye(key.shape[-2], dtype=query.dtype, device=query.device)
+    mask = _fused_mask(arguments)
+    return torch.nn.functional.scaled_dot_product_attention(
+        query, key, ones.expand(*key.shape[:-2], -1, -1), attn_mask=mask,
+        scale=arguments.get("scale"), enable_gqa=key.shape[1] != query.shape[1],
+    )  # fmt: skip
+
+
+def explain(
+    origin: Origin, found: Layout, entries: torch.Tensor, result: torch.Tensor
+) -> Explained:
+    """Explain what a softmax was taken of.
+
+    Parameters
+    ----------
+    origin, found
+        Where `entries` come from.
+    entries, result
+        What the softmax was taken of, and what it gave.
+    """
+    assert origin.product is not None
+    query, key = found.operands(origin.product.first, origin.product.second)
+    query, key = _with_factors(origin, found, query, key)
+    scaling, softcap = origin.scale, None
+    if origin.inner is not None:
+        scaling, softcap = origin.inner * origin.scale, origin.scale
+    logits = found.arrange(entries)
+    floor = max(_FORBIDDEN, torch.finfo(logits.dtype).min / 2)
+    seen = logits > floor
+    added = torch.bmm(query.float(), key.float().transpose(1, 2)).mul_(scaling)
+    if softcap is not None:
+        added = added.div_(softcap).tanh_().mul_(softcap)
+    largest = float(torch.where(seen, logits, 0).abs().max())
+    coarse = max((query.dtype, key.dtype, logits.dtype), key=lambda kind: torch.finfo(kind).eps)
+    noise = _ROUNDING * torch.finfo(coarse).eps * max(largest, float(added.abs().max()), 1.0)
+    added = torch.sub(logits, added, out=added if logits.dtype == added.dtype else None)
+    if float(added.min()) < _FAR_DOWN:
+        seen &= (added >= _FAR_DOWN) | (found.arrange(result) > 0)
+    mask = None if bool(seen.all()) else seen
+    if mask is not None:
+        added = added.masked_fill_(~mask, 0)
+    bias = added if float(added.abs().max()) > noise else None
+    return Explained(query, key, scaling, softcap, mask, bias, noise)
+
+
+def _with_factors(
+    origin: Origin, found: Layout, query: torch.Tensor, key: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Multiply into query and key what the product was multiplied by for each head or token."""
+    for factor, chain, shape in origin.factors:
+        if origin.inner is not None:
+            break
+        whole = move(factor.expand(shape), origin.chain[len(chain) :])
+        whole = found.arrange(whole)
+        if bool((whole == whole[:, :, :1]).all()):
+            query = query * whole[:, :, :1]
+        elif bool((whole == whole[:, :1]).all()):
+            key = key * whole[:, :1].transpose(1, 2)
+    return query, key
+
+
+class Shared:
+    """Gives layers that have the same mask or bias the same tensor."""
+
+    def __init__(self) -> None:
+        self._mask: torch.Tensor | None = None
+        self._bias: torch.Tensor | None = None
+
+    def mask(self, mask: torch.Tensor | None) -> torch.Tensor | None:
+        """Return a mask (B, H, T_q, T_k) once for all heads if they share it."""
+        if mask is None:
+            return None
+        if bool((mask == mask[:, :1]).all()):
+            mask = mask[:, :1]
+        if self._mask is not None and torch.equal(self._mask, mask):
+            return self._mask
+        self._mask = mask.clone()
+        return self._mask
+
+    def bias(self, bias: torch.Tensor | None, noise: float) -> torch.Tensor | None:
+        """Return a bias (B, H, T_q, T_k) once for all heads if they share it, up to noise."""
+        if bias is None:
+            return None
+        if _apart(bias, bias[:, :1]) <= noise:
+            bias = bias[:, :1].clone()
+        before = self._bias
+        if before is None or before.shape != bias.shape or _apart(before, bias) > noise:
+            self._bias = bias
+        return self._bias
+
+
+def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).abs().max())

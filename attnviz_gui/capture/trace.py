@@ -1,0 +1,376 @@
+"""What every tensor of a run was made of, as far as attention goes: product, moves, factors.
+
+Below PyTorch's functions there are few operations, whatever a model is written in: ``@``,
+``einsum`` and ``baddbmm`` all end in one batched product. `Trace` sees each of them. It remembers
+for each living tensor which product it comes from and what was done to it since, and tells a
+`Reader` of each softmax of such a tensor, and of each product that takes the softmax's result.
+Changes no number, and keeps no tensor alive but the operands of products whose result still lives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from attnviz_gui.capture.frames import Frame
+    from attnviz_gui.capture.layout import Chain, Step
+
+_PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm"})
+_MOVES = frozenset({
+    "view", "_unsafe_view", "reshape", "_reshape_alias", "permute", "transpose", "t", "unsqueeze",
+    "squeeze", "expand", "slice", "select", "narrow", "movedim", "split", "split_with_sizes",
+    "unbind", "unfold", "flip",
+})  # fmt: skip
+_COPIES = frozenset({"clone", "contiguous", "_to_copy", "detach", "alias", "lift_fresh"})
+# What changes entries where they stand. Only factors are followed; the rest shows in the result.
+_CHANGES = frozenset({
+    "add", "sub", "rsub", "mul", "div", "true_divide", "neg", "tanh", "masked_fill", "where",
+    "maximum", "minimum", "clamp", "clamp_min", "clamp_max", "nan_to_num", "tril", "triu",
+    "index_put", "masked_scatter", "native_dropout", "dropout",
+})  # fmt: skip
+# What puts entries elsewhere by rules that are not followed.
+_SCATTERS = frozenset({
+    "cat", "stack", "constant_pad_nd", "copy", "as_strided", "slice_scatter", "select_scatter",
+    "scatter", "gather", "index", "index_select", "roll", "as_strided_scatter", "diagonal",
+    "repeat",
+})  # fmt: skip
+_SOFTMAXES = frozenset({"_softmax", "_safe_softmax", "softmax"})
+_FUSED = "_scaled_dot_product"
+
+# Records of tensors that are gone are thrown away once there are so many.
+_MANY = 512
+
+
+@dataclass(eq=False)
+class Product:
+    """A batched product of (N, I, d) and (N, d, J).
+
+    Attributes
+    ----------
+    factor
+        What both operands together were multiplied by, a number, just before the product; times
+        the product's own factor.
+    learned
+        Which of the operands are weights of the model.
+    stack
+        The modules that were running.
+    """
+
+    first: torch.Tensor
+    second: torch.Tensor
+    factor: float
+    learned: tuple[bool, bool]
+    stack: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What is known of a tensor.
+
+    Attributes
+    ----------
+    product
+        What it comes from; None where that is none or not known.
+    chain
+        The moves since the product (or since the softmax).
+    scale
+        Factor since the product; since the tanh where there is one.
+    inner
+        Factor of the product inside of a tanh; None without one.
+    factors
+        Tensors that it was multiplied by, each with the chain up to there and the shape there.
+    weights
+        What the reader returned for the softmax that this is the result of.
+    number
+        A number that the tensor was multiplied by after it was last computed.
+    learned
+        True for a weight of the model, also moved or in another type.
+    lost
+        True where products were put together in a way that is not followed.
+    """
+
+    product: Product | None = None
+    chain: Chain = ()
+    scale: float = 1.0
+    inner: float | None = None
+    factors: tuple[tuple[torch.Tensor, Chain, torch.Size], ...] = ()
+    weights: Any = None
+    number: float = 1.0
+    learned: bool = False
+    lost: bool = False
+
+
+_UNKNOWN = Origin()
+
+
+class _Living:
+    """True as long as a tensor's memory is; keeps its number from being given away again."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._memory: Any = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+
+    def __bool__(self) -> bool:
+        return not self._memory.expired()
+
+
+class Reader(Protocol):
+    """Who is told."""
+
+    def stack(self) -> tuple[Frame, ...]:
+        """Return the modules that are running."""
+
+    def softmax(
+        self, origin: Origin, entries: torch.Tensor, result: torch.Tensor, axis: int
+    ) -> Any:
+        """A softmax of a product; returns what its result is remembered by, None to forget it."""
+
+    def weighs(self, weights: Any, chain: Chain, operands: list[torch.Tensor], which: int) -> None:
+        """A product whose operand `which` is the result of a softmax."""
+
+    def fused(self, arguments: dict[str, Any]) -> None:
+        """An attention in one operation."""
+
+
+class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows the tensors of what is computed inside the block, in this thread."""
+
+    def __init__(self, reader: Reader, weights: Iterable[torch.Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._reader = reader
+        self._learned = {w.untyped_storage()._cdata for w in weights}
+        # By where a tensor lies: PyTorch may give the same memory another Python object at any
+        # time.
+        self._origins: dict[tuple[Any, ...], tuple[_Living, Origin]] = {}
+        self._lost: dict[int, _Living] = {}
+        self._many = _MANY
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = func._schema.name.removeprefix("aten::")
+        in_place = name.endswith("_") and not name.endswith("__")
+        name = name.rstrip("_") if in_place else name
+        if name.startswith(_FUSED):
+            self._reader.fused(_bound(func, args, kwargs))
+            return func(*args, **kwargs)
+        if name in _PRODUCTS:
+            self._note_weighing(args[-2:])
+            made = self._product(name, args[-2:], kwargs)
+            result = func(*args, **kwargs)
+            self._set(result, made)
+            return result
+        if name in _SOFTMAXES:
+            origin = self._of(args[0])
+            result = func(*args, **kwargs)
+            if origin.product is not None or origin.lost:
+                weights = self._reader.softmax(origin, args[0], result, args[1])
+                self._set(result, _UNKNOWN if weights is None else Origin(weights=weights))
+            return result
+        if name in _MOVES and not in_place:
+            return self._move(name, func, args, kwargs)
+        if name in _COPIES or name in _CHANGES:
+            before = [self._of(a) if isinstance(a, torch.Tensor) else _UNKNOWN for a in args]
+            result = func(*args, **kwargs)
+            if any(origin is not _UNKNOWN for origin in before) or _numeric(name, args):
+                out = result[0] if isinstance(result, tuple) else result
+                self._set(out, _changed(name, args, kwargs, before, out))
+            return result
+        result = func(*args, **kwargs)
+        if name in _SCATTERS and any(self._is_product(t) for t in _tensors(args)):
+            if isinstance(result, torch.Tensor):
+                self._lost[result.untyped_storage()._cdata] = _Living(result)
+                self._set(result, _UNKNOWN)
+        elif func._schema.is_mutable and isinstance(result, torch.Tensor):
+            self._set(result, _UNKNOWN)
+        return result
+
+    def _move(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        origin = self._of(args[0])
+        if origin is _UNKNOWN:
+            return result
+        rest, named = tuple(map(_frozen, args[1:])), tuple(sorted(kwargs.items()))
+        if "view" in name or "reshape" in name:
+            # The numbers that are moved in its place may lie elsewhere in memory.
+            func, rest, named = torch.reshape, (tuple(result.shape),), ()
+        outputs = enumerate(result) if isinstance(result, (list, tuple)) else [(-1, result)]
+        for number, moved in outputs:
+            step: Step = (func, rest, named, number)
+            self._set(moved, replace(origin, chain=(*origin.chain, step)))
+        return result
+
+    def _product(self, name: str, operands: Any, kwargs: dict[str, Any]) -> Origin:
+        origins = [self._of(t) for t in operands]
+        learned = (origins[0].learned, origins[1].learned)
+        if all(learned) or (any(learned) and name == "addmm"):
+            return _UNKNOWN  # a layer of the model
+        factor = float(kwargs.get("alpha", 1.0))
+        factors = [origin.number for origin in origins]
+        first, second = (
+            tensor if number == 1 else tensor / number
+            for tensor, number in zip(operands, factors, strict=True)
+        )
+        if first.ndim == 2:
+            first, second = first[None], second[None]
+        factor *= factors[0] * factors[1]
+        made = Product(first, second, factor, learned, self._reader.stack())
+        return Origin(made, scale=made.factor)
+
+    def _note_weighing(self, operands: Any) -> None:
+        for which, tensor in enumerate(operands):
+            origin = self._of(tensor)
+            if origin.weights is not None and not self._of(operands[1 - which]).learned:
+                chain = origin.chain
+                both = list(operands)
+                if tensor.ndim == 2:
+                    chain = (*chain, (torch.unsqueeze, (0,), (), -1))
+                    both = [t[None] for t in both]
+                self._reader.weighs(origin.weights, chain, both, which)
+
+    def _is_product(self, tensor: torch.Tensor) -> bool:
+        origin = self._of(tensor)
+        return origin.lost or (origin.product is not None and not _of_layer(origin))
+
+    def _of(self, tensor: Any) -> Origin:
+        if not isinstance(tensor, torch.Tensor):
+            return _UNKNOWN
+        found = self._origins.get(_where(tensor))
+        if found is not None:
+            return found[1]
+        number = tensor.untyped_storage()._cdata
+        if number in self._learned:
+            return Origin(learned=True)
+        return Origin(lost=True) if number in self._lost else _UNKNOWN
+
+    def _set(self, tensor: torch.Tensor, origin: Origin) -> None:
+        where = _where(tensor)
+        if origin is _UNKNOWN:
+            self._origins.pop(where, None)
+            return
+        if len(self._origins) >= self._many:
+            self._purge()
+        self._origins[where] = _Living(tensor), origin
+
+    def _purge(self) -> None:
+        self._origins = {w: o for w, o in self._origins.items() if o[0]}
+        self._lost = {n: ref for n, ref in self._lost.items() if ref}
+        self._many = max(_MANY, 2 * len(self._origins))
+
+    def forget(self) -> None:
+        """Let go of every tensor."""
+        self._origins.clear()
+        self._lost.clear()
+
+
+def _changed(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], before: list[Origin],
+    out: torch.Tensor,
+) -> Origin:  # fmt: skip
+    """Return what is known of the result of an operation that changes entries in their place."""
+    if name in _COPIES:
+        return before[0]
+    led = [i for i, origin in enumerate(before) if origin.product is not None]
+    weighed = [i for i, origin in enumerate(before) if origin.weights is not None]
+    if not led:
+        if len(weighed) == 1 and name not in ("add", "sub", "rsub", "tanh"):
+            return _broadcast(before[weighed[0]], args[weighed[0]], out)
+        if any(origin.lost for origin in before):
+            return Origin(lost=True)
+        number = _factor(name, args)
+        if number is None:
+            return _UNKNOWN
+        origin = next(o for o, a in zip(before, args, strict=False) if _is_large(a, out))
+        return Origin(number=origin.number * number, learned=origin.learned)
+    # The first product is the content's; terms of positions are added to it.
+    which = min(led, key=lambda i: (_of_layer(before[i]), i))
+    origin = _broadcast(before[which], args[which], out)
+    number = _factor(name, args)
+    if number is not None:
+        return replace(origin, scale=origin.scale * number, number=origin.number * number)
+    origin = replace(origin, number=1.0)
+    if name == "tanh" and origin.inner is None:
+        return replace(origin, inner=origin.scale, scale=1.0)
+    if (name in ("add", "sub") and which == 1) or (name == "rsub" and which == 0):
+        alpha = float(kwargs.get("alpha", args[2] if len(args) > 2 else 1))
+        return replace(origin, scale=origin.scale * (alpha if name == "add" else -alpha))
+    if name in ("div", "true_divide") and which == 1:
+        return _UNKNOWN
+    if name in ("mul", "div", "true_divide") and len(args) > 1:
+        other = args[1 - which] if which in (0, 1) else None
+        if isinstance(other, torch.Tensor) and other.numel() < out.numel():
+            factor = other if name == "mul" else other.reciprocal()
+            factors = (*origin.factors, (factor, origin.chain, out.shape))
+            return replace(origin, factors=factors)
+    return origin
+
+
+def _of_layer(origin: Origin) -> bool:
+    return origin.product is not None and any(origin.product.learned)
+
+
+def _is_large(tensor: Any, out: torch.Tensor) -> bool:
+    return isinstance(tensor, torch.Tensor) and tensor.shape == out.shape
+
+
+def _broadcast(origin: Origin, tensor: torch.Tensor, out: torch.Tensor) -> Origin:
+    if tensor.shape == out.shape:
+        return origin
+    step: Step = (torch.Tensor.expand, (tuple(out.shape),), (), -1)
+    return replace(origin, chain=(*origin.chain, step))
+
+
+def _factor(name: str, args: tuple[Any, ...]) -> float | None:
+    """Return the number that an operation multiplies by, None where it does anything else."""
+    if name == "neg":
+        return -1.0
+    if name not in ("mul", "div", "true_divide") or len(args) < 2:
+        return None
+    other = args[1]
+    if isinstance(args[0], torch.Tensor) and args[0].ndim == 0 and isinstance(other, torch.Tensor):
+        if name == "mul" and other.ndim:
+            return float(args[0])
+        return None
+    if isinstance(other, torch.Tensor):
+        if other.numel() != 1 or other.ndim > args[0].ndim or other.is_complex():
+            return None
+        other = float(other)
+    if not isinstance(other, (int, float)) or (name != "mul" and other == 0):
+        return None
+    return float(other) if name == "mul" else 1.0 / float(other)
+
+
+def _numeric(name: str, args: tuple[Any, ...]) -> bool:
+    return name in ("mul", "div") and len(args) > 1 and _factor(name, args) is not None
+
+
+def _bound(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return an operation's arguments by name."""
+    names = [argument.name for argument in func._schema.arguments]
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+def _tensors(args: tuple[Any, ...]) -> list[torch.Tensor]:
+    found: list[torch.Tensor] = []
+    for arg in args:
+        if isinstance(arg, torch.Tensor):
+            found.append(arg)
+        elif isinstance(arg, (list, tuple)):
+            found += [t for t in arg if isinstance(t, torch.Tensor)]
+    return found
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _where(tensor: torch.Tensor) -> tuple[Any, ...]:
+    storage = tensor.untyped_storage()._cdata
+    return storage, tensor.storage_offset(), tensor.shape, tensor.stride()
