@@ -12,6 +12,7 @@ sixth of a 6-layer BERT, changes nothing that is recorded.
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 from collections import Counter
@@ -21,14 +22,13 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
-from transformers.modeling_utils import PreTrainedModel
 
 from attnviz_gui.capture import rotary
 from attnviz_gui.capture.call import Call, Place
 from attnviz_gui.capture.extras import extra_key, sink_of
 from attnviz_gui.capture.own import Plain, own_attention
 from attnviz_gui.capture.stacks import stacks
-from attnviz_gui.capture.standin import Names, standing_in
+from attnviz_gui.capture.standin import Names, methods, standing_in
 from attnviz_gui.capture.windows import MOST_TOKENS, fold, fold_added, fold_weights
 from attnviz_gui.errors import InputError
 
@@ -62,6 +62,7 @@ class _Run:
         self.often: Counter[str] = Counter()
         self.rows = 1  # texts, images ... in the batch
         self.given: object = None
+        self._last_one: tuple[Any, ...] = (None, None, None)
 
     def starts(self, _model: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         """The model is called."""
@@ -81,6 +82,11 @@ class _Run:
         place = Place(name, self.often[name])
         self.often[name] += 1
         return place
+
+    def told(self, module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor) -> bool:
+        """Return whether this is the last attention once more, taken of other values."""
+        last, self._last_one = self._last_one, (module, query, key)
+        return all(a is b for a, b in zip(last, self._last_one, strict=True))
 
     def windows(self, query: torch.Tensor) -> int:
         """Return how many windows of one input stand where others have their batch."""
@@ -111,6 +117,8 @@ class _Recording(_Run):
         self, own: Callable[..., Any], module: torch.nn.Module, query: torch.Tensor,
         key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, extras: dict[str, Any],
     ) -> tuple[torch.Tensor, None]:  # fmt: skip
+        if self.told(module, query, key):
+            return own_attention(own, module, query, key, value, mask, extras), None
         call = self._call(own, module, query, key, value, mask, extras)
         self.places.append(call.place)
         self.on_call(call)
@@ -210,6 +218,8 @@ class _Watching(_Run):
         key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, extras: dict[str, Any],
     ) -> Any:  # fmt: skip
         output, weights = own(module, query, key, value, mask, **extras)
+        if self.told(module, query, key):
+            return output, weights
         windows = self.windows(query)
         found = weights
         if isinstance(extras.get("sinks"), torch.Tensor) and extras["sinks"].ndim == 4:
@@ -260,15 +270,33 @@ def attentions(model: torch.nn.Module) -> list[torch.nn.Module]:
 
 
 def reads(model: torch.nn.Module) -> bool:
-    """Return whether a model's attention goes through the interface."""
-    return bool(attentions(model)) and all(
-        part._can_set_attn_implementation()
-        for part in model.modules()
-        if isinstance(part, PreTrainedModel)
+    """Return whether all of a model's attention goes through the interface."""
+    found = attentions(model)
+    through = {type(module) for module in found}
+    return bool(found) and not any(
+        _attends(cls) for cls in {type(module) for module in model.modules()} - through
     )
 
 
 readable = reads
+
+
+def _attends(cls: type) -> bool:
+    """Return whether a class computes attention itself, as told by its code: softmax and product.
+
+    Attention without products of queries and keys (deformable attention) is no attention here.
+    """
+    if cls not in _ATTENDS:
+        called: set[str] = set()
+        for _, _, function in methods(cls) if "attention" in cls.__name__.lower() else ():
+            called.update(function.__code__.co_names)
+            called.update(i.argrepr for i in dis.get_instructions(function) if i.argrepr == "@")
+        product = any(name in ("@", "matmul", "einsum") or "bmm" in name for name in called)
+        _ATTENDS[cls] = "softmax" in called and product
+    return _ATTENDS[cls]
+
+
+_ATTENDS: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
 @contextmanager

@@ -147,9 +147,18 @@ def _match(tensor: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> t
         if not 0 <= start <= after.shape[2] - n:
             return None
         before, after = before[:, :, start : start + n], after[:, :, start : start + n]
-    if after.shape[0] not in (1, tensor.shape[0]) or after.shape[1] not in (1, tensor.shape[1]):
+    if after.shape[0] not in (1, tensor.shape[0]) or after.shape[2] != n or r > d:
         return None
-    if after.shape[2] != n or r > d:
+    heads = tensor.shape[1]
+    if after.shape[1] not in (1, heads):
+        if heads % after.shape[1]:
+            return None
+        # Repeated for the heads that share them, before the attention sees them.
+        for repeat in (torch.Tensor.repeat_interleave, _tiled):
+            wide = [repeat(t, heads // after.shape[1], 1) for t in (before, after)]
+            found = _match(tensor, *wide)
+            if found is not None:
+                return found
         return None
     for start in {0, d - r}:
         part = tensor[..., start : start + r]
@@ -160,6 +169,10 @@ def _match(tensor: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> t
             rest = tensor[..., :start], before, tensor[..., start + r :]
             return torch.cat(rest, dim=-1)
     return None
+
+
+def _tiled(tensor: torch.Tensor, times: int, dim: int) -> torch.Tensor:
+    return torch.cat([tensor] * times, dim)
 
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -72,6 +72,22 @@ def standing_in(
                     spot.put(own)
 
 
+def methods(cls: type) -> Iterator[tuple[type, str, Any]]:
+    """Yield a class's own and inherited methods, those that it has replaced left out.
+
+    Each with the class that it is written in and its name; what PyTorch wrote is left out.
+    """
+    seen: set[str] = set()
+    for base in cls.__mro__:
+        if base is object or base.__module__.partition(".")[0] == "torch":
+            continue
+        for name, method in vars(base).items():
+            function = inspect.unwrap(method) if callable(method) else None
+            if name not in seen and inspect.isfunction(function):
+                yield base, name, function
+            seen.add(name)
+
+
 class Names:
     """Finds, once a class, the spots of the functions that its methods call by certain names."""
 
@@ -86,21 +102,9 @@ class Names:
         return self._found[cls]
 
     def _search(self, cls: type) -> Iterator[Spot]:
-        seen: set[str] = set()
-        for base in cls.__mro__:
-            if base.__module__.startswith("torch.") or base is object:
-                continue
-            for name, method in vars(base).items():
-                if name in seen:  # replaced in a class nearer to the model
-                    continue
-                seen.add(name)
-                function = inspect.unwrap(method) if callable(method) else None
-                if not inspect.isfunction(function):
-                    continue
-                if self._wanted(name):
-                    yield Spot(base, name)
-                for called in function.__code__.co_names:
-                    if self._wanted(called) and inspect.isfunction(
-                        function.__globals__.get(called)
-                    ):
-                        yield Spot(function.__globals__, called)
+        for base, name, function in methods(cls):
+            if self._wanted(name):
+                yield Spot(base, name)
+            for called in function.__code__.co_names:
+                if self._wanted(called) and inspect.isfunction(function.__globals__.get(called)):
+                    yield Spot(function.__globals__, called)
