@@ -101,6 +101,16 @@ class Matrix:
     kind: MatrixKind = "signed"
     role: Role = ""
 
+    @property
+    def name(self) -> str:
+        """The symbol without marks."""
+        return plain(self.symbol)
+
+    @property
+    def shape(self) -> str:
+        """How many rows and columns, ``11 × 384``."""
+        return f"{self.rows.size} × {self.columns.size}"
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -125,11 +135,20 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """Some steps under one heading. `follows`: the first of them follows the section before."""
+    """Some steps under one heading.
+
+    Attributes
+    ----------
+    follows
+        True where the first step is joined to what stands before.
+    own_line
+        True where it stands beside others of its kind, and is to be read like them.
+    """
 
     name: str
     steps: tuple[Step, ...]
     follows: bool = True
+    own_line: bool = False
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class _Pen:
     def _one_product(self, way: Way) -> tuple[Step, ...]:
         projections = self.parts.projections
         assert projections is not None
-        steps = [Step("Input", "X", self._inputs())]
+        steps = [Step("Input, one row a token", "", self._inputs())]
         bias = any(p.bias is not None for p in projections)
         if not self.parts.one_source:
             weights = [
@@ -119,7 +119,7 @@ class _Pen:
             biases = [torch.zeros(len(p.weight)) if p.bias is None else p.bias for p in projections]
             stack.append(
                 self._matrix(
-                    "b", "bias", torch.cat(biases)[None], Axis("dimension", 1, ("b",)), rows
+                    "b", "bias", torch.cat(biases)[:, None], rows, Axis("dimension", 1, ("b",))
                 )
             )
         products = torch.cat([_flat(heads) for heads in way.projected], dim=1)
@@ -306,12 +306,10 @@ class _Pen:
                 self._matrix(symbol, f"output weights, {output.name}", weight, rows, across)
             ]
             if output.bias is not None:
-                matrices.append(
-                    self._matrix(
-                        f"b{sub('O')}", "output bias", output.bias[None],
-                        Axis("dimension", 1, ("b",)), axes[0],
-                    )
-                )  # fmt: skip
+                # Beside the weight whose products it is added to, or below it.
+                one, b = Axis("dimension", 1, ("b",)), output.bias[:, None]
+                b, across, down = (b, axes[0], one) if transposed else (b.T, one, axes[0])
+                matrices.append(self._matrix(f"b{sub('O')}", "output bias", b, across, down))
             bias = f" + b{sub('O')}" if output.bias is not None else ""
             formula = f"Y = C {symbol}{sup('T') if transposed else ''}{bias}"
             steps.append(Step("Output weights", "", tuple(matrices), sign="×"))
@@ -332,7 +330,9 @@ class _Pen:
         projections = self.parts.projections
         sections = []
         if projections is not None:
-            sections.append(Section("Input", (Step("Input", "X", self._inputs()),), follows=False))
+            sections.append(
+                Section("Input", (Step("one row a token", "", self._inputs()),), follows=False)
+            )
         shown = range(self.n_heads) if self.n_heads <= MOST_HEADS else (self.head,)
         for head in shown:
             steps = self._own_product(way, head) if projections is not None else ()
@@ -342,10 +342,10 @@ class _Pen:
             name = f"Head {head}"
             if len(shown) < self.n_heads:
                 name += f", as each of the {self.n_heads}"
-            sections.append(Section(name, steps, follows=projections is not None))
-        sections.append(
-            Section("Join the heads", self._join(way, f"W{sup('O')}", transposed=False))
-        )
+            lanes = len(shown) > 1
+            sections.append(Section(name, steps, projections is not None, own_line=lanes))
+        joined = self._join(way, f"W{sup('O')}", transposed=False)
+        sections.append(Section("Join the heads", joined, own_line=len(shown) > 1))
         return tuple(sections)
 
     def _own_product(self, way: Way, head: int) -> tuple[Step, ...]:
