@@ -7,10 +7,11 @@ for, so memory is bounded by q, k and v however many tokens there are.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from attnviz_gui.lazy import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +83,7 @@ class Head:
     sink: float | None = None
     unrotated: tuple[FloatArray, FloatArray] | None = None
 
-    @cached_property
+    @lazy
     def logits(self) -> FloatArray:
         """What the softmax is taken of, (T_q, T_k) float32; minus infinity where masked.
 
@@ -101,7 +102,7 @@ class Head:
         logits[~self.mask] = -np.inf
         return logits
 
-    @cached_property
+    @lazy
     def attention(self) -> FloatArray:
         """Softmax of the logits over the keys, (T_q, T_k) float32.
 

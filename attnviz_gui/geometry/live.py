@@ -8,7 +8,6 @@ unchanged then shows the rounding of the recorded attention (float32), not of th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from attnviz_gui.geometry.moments import PairMoments
 from attnviz_gui.geometry.normalization import checked_scale
 from attnviz_gui.geometry.pearson import pearson
 from attnviz_gui.geometry.projection import JointPlane, Projection
+from attnviz_gui.lazy import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,22 +96,22 @@ class LiveHead:
             )
         return Frame(self, vector, scale, scale * self.query, (self.key + vector) / scale, near)
 
-    @cached_property
+    @lazy
     def plane(self) -> JointPlane:
         """The moments that every frame's plane follows from."""
         return JointPlane(self.query, self.key)
 
-    @cached_property
+    @lazy
     def pairs(self) -> PairMoments:
         """The moments that every frame's correlation follows from."""
         return PairMoments(self.query, self.key, self.mask)
 
-    @cached_property
+    @lazy
     def all_allowed(self) -> bool:
         """True where the mask leaves nothing out."""
         return bool(self.mask.all())
 
-    @cached_property
+    @lazy
     def added(self) -> npt.NDArray[np.floating] | None:
         """What the logits have beside the products: bias, minus infinity where masked; or None."""
         if self.all_allowed:
@@ -119,7 +119,7 @@ class LiveHead:
         bias = np.float32(0) if self.bias is None else self.bias
         return np.where(self.mask, bias, np.float32(-np.inf))
 
-    @cached_property
+    @lazy
     def share(self) -> Float64:
         """Share of each query's attention that falls on these keys, (T_q,); 1 if none is hidden."""
         share: Float64 = self.attention.sum(axis=1, dtype=np.float64)
@@ -151,7 +151,7 @@ class Frame:
     key: Float64
     near: Projection | None = None
 
-    @cached_property
+    @lazy
     def projection(self) -> Projection:
         """The joint plane of the normalised vectors."""
         return self.live.plane.at(self.shift, self.scale, near=self.near)
@@ -166,18 +166,18 @@ class Frame:
         """Why `correlation` is NaN; empty where it is not."""
         return self._correlation[1]
 
-    @cached_property
+    @lazy
     def _correlation(self) -> tuple[float, str]:
         outcome = pearson(self.live.pairs.at(self.shift))
         return -float(outcome.value[0]), outcome.reason[0]
 
-    @cached_property
+    @lazy
     def dots(self) -> Float64:
         """Dot products q'.k', (T_q, T_k)."""
         dots = self.live.buffers.take((len(self.query), len(self.key)))
         return np.matmul(self.query, self.key.T, out=dots)
 
-    @cached_property
+    @lazy
     def distances(self) -> Float64:
         """Cosine distances, (T_q, T_k), 0 to 2.
 
@@ -189,7 +189,7 @@ class Frame:
         distances += 1
         return np.clip(distances, 0, 2, out=distances)
 
-    @cached_property
+    @lazy
     def attention_difference(self) -> float:
         """Largest difference between the attention recomputed from q', k' and the head's own."""
         live, dots = self.live, self.dots
@@ -242,7 +242,7 @@ class Frame:
         reference = self.mean_pair_distance
         return self.mean_line_length(pairs) / reference if reference > 0 else float("nan")
 
-    @cached_property
+    @lazy
     def mean_pair_distance(self) -> float:
         """Mean distance in the drawn plane over all allowed pairs; NaN where none is."""
         query_xy, key_xy = self.projection.query_xy, self.projection.key_xy

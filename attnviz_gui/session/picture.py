@@ -7,12 +7,12 @@ Its indices count the visible tokens; `query_index` and `key_index` lead back to
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from attnviz_gui.geometry.live import Frame, LiveHead
+from attnviz_gui.lazy import lazy
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -70,12 +70,12 @@ class Picture:
         """True where the vectors are drawn as they are before the rotary embedding."""
         return self.drawn is not self.source
 
-    @cached_property
+    @lazy
     def n_pairs(self) -> int:
         """Number of visible pairs that the mask allows."""
         return int(np.count_nonzero(self.mask))
 
-    @cached_property
+    @lazy
     def strongest(self) -> tuple[int, int]:
         """The pair with the most attention."""
         i, j = divmod(int(self.attention.argmax()), len(self.key_tokens))
@@ -87,22 +87,22 @@ class Picture:
             _ = self.strongest, self.logits
         _ = self.live.plane, self.live.pairs, self.before.projection, self.before.correlation
 
-    @cached_property
+    @lazy
     def attention(self) -> npt.NDArray[np.float32]:
         """Attention among the visible tokens, (T_q, T_k); not normalised again."""
         return self._visible(self.source.attention)
 
-    @cached_property
+    @lazy
     def logits(self) -> npt.NDArray[np.float32]:
         """Logits among the visible tokens, (T_q, T_k)."""
         return self._visible(self.source.logits)
 
-    @cached_property
+    @lazy
     def mask(self) -> npt.NDArray[np.bool_]:
         """Pairs among the visible tokens that the model allows, (T_q, T_k)."""
         return self._visible(self.source.mask)
 
-    @cached_property
+    @lazy
     def live(self) -> LiveHead:
         """The visible tokens' geometry."""
         if self.whole:
@@ -118,13 +118,13 @@ class Picture:
             drawn.softcap,
         )
 
-    @cached_property
+    @lazy
     def full(self) -> LiveHead:
         """The whole head's geometry, hidden tokens included: what the proof runs over."""
         d = self.drawn
         return LiveHead(d.query, d.key, d.attention, d.mask, d.scaling, d.bias, d.softcap)
 
-    @cached_property
+    @lazy
     def before(self) -> Frame:
         """The frame at a = 0, c = 1."""
         return self.live.frame(np.zeros(self.live.key.shape[1]), 1.0)

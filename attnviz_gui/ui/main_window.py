@@ -72,9 +72,10 @@ class MainWindow(QMainWindow):
         self.actions_ = Actions(self)
         self.workers = model_worker, geometry_worker = Worker("model"), Worker("geometry")
         self.runner = Runner(model_worker, self)
-        self.fitter, self.prover, self.counter, self.drawer = (
-            Offloader(geometry_worker, self.actions_.geometry_failed, self) for _ in range(4)
+        self.offloaders = tuple(
+            Offloader(geometry_worker, self.actions_.geometry_failed, self) for _ in range(5)
         )
+        self.fitter, self.prover, self.pairer, self.counter, self.drawer = self.offloaders
         self.document.offload = self.drawer
         self._make_parts()
         self._lay_out()
@@ -137,7 +138,8 @@ class MainWindow(QMainWindow):
         self.status.cancel_button.clicked.connect(self.runs.cancel)
         self.normalization_panel.fit_wanted.connect(do.fit)
         self.normalization_panel.offload = self.prover
-        self.scatter.offload = self.counter
+        self.scatter.offload = self.pairer
+        self.scatter.recount = self.counter
         for dock in self.docks:
             dock.header.doubled.connect(lambda d=dock: self.workspace.maximise(d))
             dock.menu.addAction("Watch the chosen pair").triggered.connect(do.watch)
@@ -229,8 +231,9 @@ class MainWindow(QMainWindow):
         self.workspace.restore()
         self.memory.save(self.document, self, self.workspace)
         self.hide()
-        for runner in (self.runner, self.fitter, self.prover, self.counter, self.drawer):
-            runner.close()
+        self.runner.close()
+        for offloader in self.offloaders:
+            offloader.close()
         for worker in self.workers:
             worker.close()
         for part in (

@@ -407,6 +407,29 @@ def test_2000_tokens(make):
     view.document.end_drag()
 
 
+def test_very_many_pairs_are_counted_for_new_axes_in_a_worker(make):
+    view = make(2000, head_dim=8)
+    waiting = []
+    view.recount = lambda work, then: waiting.append((work, then))
+    old = view.after.counts
+    before = pixels(view.grab().toImage())
+    view.box.scaleBy((0.5, 0.5))
+    assert view.after.stale
+    assert view.after.counts is old  # stretched to the new axes until they are counted
+    stretched = pixels(view.grab().toImage())
+    assert (stretched != before).any()
+    work, then = waiting.pop()
+    then(work())
+    assert not view.after.stale
+    assert view.after.counts.sum() == 4_000_000
+    exact = pixels(view.grab().toImage())
+    # Both show the same cloud at the same place: the stretched one only more coarsely.
+    ground = exact[2, 2]
+    inked = [(picture != ground).any(axis=-1) for picture in (stretched, exact)]
+    assert (inked[0] == inked[1]).mean() > 0.9
+    assert (stretched != exact).any()
+
+
 # -- focus, watched pairs, mouse and keys ----------------------------------------------------------
 
 

@@ -19,11 +19,11 @@ from PySide6.QtWidgets import (
 from attnviz_gui.geometry.correlation import OBJECTIVES
 from attnviz_gui.geometry.normalization import SCALE_RANGE, SHIFT_MODES, ShiftMode, shift_range
 from attnviz_gui.session.document import MOST_SHIFT
+from attnviz_gui.session.offload import at_once
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.panels.slider import RealSlider
 from attnviz_gui.ui.signals import quiet
-from attnviz_gui.session.offload import at_once
 
 if TYPE_CHECKING:
     from attnviz_gui.geometry.fit import Fit

@@ -7,7 +7,7 @@ as sharp as the screen. It never drops or recolours a point: highlights are item
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PySide6.QtCore import QPoint, QRectF
@@ -22,10 +22,23 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QColor
     from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
+MANY = 2_000_000  # points above which counting them takes too long for the GUI thread
 DENSE = 20_000  # points above which they are drawn as a density
 CELL = 2.0  # side of a density's cells, in logical pixels
 DEEPEST = 100_000  # counts above this have the last colour
 _LEVELS, _INK = 1024, 256.0  # steps of opacity, and steps per unit of ink
+
+
+class Counted(NamedTuple):
+    """How many points each cell of an area holds, (rows + 2, columns + 2), as `count_cells`."""
+
+    area: Area
+    counts: npt.NDArray[np.intp]
+
+
+def count(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], area: Area) -> Counted:
+    """Count the points in the cells of an area; the border of the result is out of sight."""
+    return Counted(area, count_cells(x, y, area, CELL))
 
 
 class PixelItem(QGraphicsItem):
@@ -59,7 +72,7 @@ class Points(PixelItem):
         self._dots = self._colors = np.zeros(2, dtype=np.uint32)
         self._peak = 0
         self.ramp: tuple[QColor, QColor] | None = None  # of a density: few, many
-        self._counts: npt.NDArray[np.intp] | None = None
+        self._counted: Counted | None = None
         self._image = QImage()
         self._made_for: object = None  # what the image shows; None when it is out of date
 
@@ -68,15 +81,30 @@ class Points(PixelItem):
         """Whether the points are drawn as a density."""
         return len(self.xs) > DENSE
 
-    def set_points(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
-        """Take other points, (n,) each."""
+    @property
+    def stale(self) -> bool:
+        """Whether the density on show was counted for other axes; it is stretched to these."""
+        return self._counted is not None and self._counted.area != self.area
+
+    def set_points(
+        self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32],
+        counted: Counted | None = None,
+    ) -> None:  # fmt: skip
+        """Take other points, (n,) each, and their counts where these are known."""
         self.xs, self.ys = x, y
-        self._forget()
+        self.set_counted(counted)
+
+    def set_counted(self, counted: Counted | None) -> None:
+        """Take counts of the same points that were made elsewhere."""
+        self._counted = counted
+        self._forget_image()
 
     def set_area(self, area: Area) -> None:
         """Take other axes or another size."""
         super().set_area(area)
-        self._forget()
+        if len(self.xs) <= MANY:
+            self._counted = None
+        self._forget_image()
 
     def set_colors(self, dot: QColor, few: QColor, many: QColor) -> None:
         """Take the colour of discs, and those of a density's lowest and highest counts."""
@@ -96,10 +124,10 @@ class Points(PixelItem):
     @property
     def counts(self) -> npt.NDArray[np.intp]:
         """How many points each cell holds, (rows + 2, columns + 2); the border is out of sight."""
-        if self._counts is None:
+        if self._counted is None:
             assert self.area is not None
-            self._counts = count_cells(self.xs, self.ys, self.area, CELL)
-        return self._counts
+            self._counted = count(self.xs, self.ys, self.area)
+        return self._counted.counts
 
     @property
     def highest(self) -> int:
@@ -126,7 +154,10 @@ class Points(PixelItem):
         if self.dense:
             image = self._density()
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, False)
-            painter.drawImage(QRectF(0, 0, image.width() * CELL, image.height() * CELL), image)
+            painter.save()
+            painter.setClipRect(self.boundingRect())
+            painter.drawImage(self._place_of(image), image)
+            painter.restore()
             return
         to_device = painter.deviceTransform()
         place = to_device.mapRect(self.boundingRect())
@@ -139,6 +170,17 @@ class Points(PixelItem):
         painter.setTransform(to_device.inverted()[0], True)
         painter.drawImage(corner, image)
         painter.restore()
+
+    def _place_of(self, image: QImage) -> QRectF:
+        """Where a density goes: stretched from the axes that it was counted for to these."""
+        place = QRectF(0, 0, image.width() * CELL, image.height() * CELL)
+        if not self.stale:
+            return place
+        assert self.area is not None and self._counted is not None
+        now, then = self.area, self._counted.area
+        wide, high = now.per_x / then.per_x, now.per_y / then.per_y
+        left, top = float(now.across(then.left)), float(now.down(then.top))
+        return QRectF(left, top, place.width() * wide, place.height() * high)
 
     def _density(self) -> QImage:
         if self._made_for != "density":
@@ -176,10 +218,6 @@ class Points(PixelItem):
             level = (values[start : start + band] * steps).astype(np.intp)
             colors.take(level, mode="clip", out=pixels[start : start + band])
         return image
-
-    def _forget(self) -> None:
-        self._counts = None
-        self._forget_image()
 
     def _forget_image(self) -> None:
         self._made_for = None

@@ -14,12 +14,12 @@ import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 
 from attnviz_gui.session.document import NOTHING, Focus
+from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.color_scale import mix
-from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
 from attnviz_gui.ui.views.pairs import Extent, Pairs, grown, padded, pair_points, take_pairs
-from attnviz_gui.ui.views.points import CELL, DEEPEST, Points, round_peak
+from attnviz_gui.ui.views.points import CELL, DEEPEST, Counted, Points, count, round_peak
 from attnviz_gui.ui.views.raster import Area, nearest
 from attnviz_gui.ui.views.readout import Readout
 from attnviz_gui.ui.views.scatter_items import (
@@ -59,6 +59,7 @@ class ScatterView(View):
 
     name = "scatter"
     offload: Offload = staticmethod(at_once)  # for heads with more than LIVE_PAIRS pairs
+    recount: Offload = staticmethod(at_once)  # for a density of very many under other axes
 
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(document, theme, parent)
@@ -159,19 +160,34 @@ class ScatterView(View):
 
     def _all_pairs(
         self, request: int, picture: Picture, frame: Frame, before: Pairs
-    ) -> tuple[Pairs, Pairs] | None:
+    ) -> tuple[tuple[Pairs, Pairs], tuple[Counted, Counted] | None] | None:
         """In a worker: every pair, or None where nobody waits for them any more."""
         if request != self._request:
             return None
         if not before.whole:
             before = take_pairs(picture.before, picture.mask)
-        return before, take_pairs(frame, picture.mask)
+        pairs = before, take_pairs(frame, picture.mask)
+        area = self._area_to_come(pairs)
+        if area is None:
+            return pairs, None
+        return pairs, (count(pairs[0].x, pairs[0].y, area), count(pairs[1].x, pairs[1].y, area))
 
-    def _arrived(self, request: int, pairs: tuple[Pairs, Pairs] | None) -> None:
-        if pairs is not None and request == self._request:
-            before, after = pairs
-            self.before.set_points(before.x, before.y)
-            self._show(before, after)
+    def _area_to_come(self, pairs: tuple[Pairs, Pairs]) -> Area | None:
+        """The axes that these pairs will be shown under, as far as that can be told."""
+        area = self.after.area
+        if area is None or self._zoomed:
+            return area
+        x, y = _ranges(pairs)
+        return Area(*x, *y, area.width, area.height)
+
+    def _arrived(
+        self, request: int,
+        answer: tuple[tuple[Pairs, Pairs], tuple[Counted, Counted] | None] | None,
+    ) -> None:  # fmt: skip
+        if answer is not None and request == self._request:
+            (before, after), counted = answer
+            self.before.set_points(before.x, before.y, counted and counted[0])
+            self._show(before, after, counted and counted[1])
             self.titled.emit()
 
     def stop(self) -> None:
@@ -179,9 +195,9 @@ class ScatterView(View):
         super().stop()
         self._request += 1
 
-    def _show(self, before: Pairs, after: Pairs) -> None:
+    def _show(self, before: Pairs, after: Pairs, counted: Counted | None = None) -> None:
         self._pairs = before, after
-        self.after.set_points(after.x, after.y)
+        self.after.set_points(after.x, after.y, counted)
         self._fit_axes()
         self._draw_lines()
         self._mark_focus()
@@ -310,16 +326,13 @@ class ScatterView(View):
         assert self._pairs is not None
         if self._zoomed:
             return
-        before, after = (pairs.extent for pairs in self._pairs)
-        extent = after.union(before) if after else before
-        if extent is None:
-            extent = Extent(0.0, 2.0, -1.0, 1.0)
+        extent = _extent(self._pairs)
         (left, right), (bottom, top) = self.box.viewRange()
         if self.document.dragging and self.before.area is not None:
             x = grown(left, right, extent.left, extent.right)
             y = grown(bottom, top, extent.bottom, extent.top)
         else:
-            x, y = padded(extent.left, extent.right), padded(extent.bottom, extent.top)
+            x, y = _ranges(self._pairs)
         if (x, y) != ((left, right), (bottom, top)):
             self.box.setRange(xRange=x, yRange=y, padding=0)
 
@@ -342,9 +355,24 @@ class ScatterView(View):
         if area != self.before.area:
             for item in (self.before, self.after, self.marks):
                 item.set_area(area)
+            if self.before.stale or self.after.stale:
+                self._recount(area)
             if self._pairs is not None and self.document.picture is not None:
                 self._describe()
                 self._read()
+
+    def _recount(self, area: Area) -> None:
+        """Count very many points for these axes in a worker; until then the old cells stretch."""
+        clouds = self.before, self.after
+        points = [(cloud, cloud.xs, cloud.ys) for cloud in clouds if cloud.stale]
+
+        def done(counted: list[Counted]) -> None:
+            for (cloud, xs, _), each in zip(points, counted, strict=True):
+                if cloud.xs is xs and cloud.area == each.area:
+                    cloud.set_counted(each)
+            self._describe()
+
+        self.recount(lambda: [count(xs, ys, area) for _, xs, ys in points], done)
 
     # -- mouse and keys ----------------------------------------------------------------------
 
@@ -460,6 +488,18 @@ class ScatterView(View):
             f"distance {_change(before[0, 0], after[0, 0])}",
         )
         self.readout.say(lines, clear.toAlignedRect())
+
+
+def _extent(pairs: tuple[Pairs, Pairs]) -> Extent:
+    """What holds all pairs, before and after."""
+    before, after = (each.extent for each in pairs)
+    return (after.union(before) if after else before) or Extent(0.0, 2.0, -1.0, 1.0)
+
+
+def _ranges(pairs: tuple[Pairs, Pairs]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Of both axes, with a little room around all pairs."""
+    extent = _extent(pairs)
+    return padded(extent.left, extent.right), padded(extent.bottom, extent.top)
 
 
 def _change(before: float, after: float) -> str:
