@@ -90,9 +90,9 @@ def signed_colors(theme: Theme) -> npt.NDArray[np.uint8]:
     kind = "dark" if theme.name == "dark" else "light"
     stops = [*reversed(_NEGATIVE[kind]), _ZERO[kind], *_POSITIVE[kind]]
     where = [0.0, 0.18, 0.36, 0.5, 0.64, 0.82, 1.0]
-    colors = np.array([QColor(stop).getRgb()[:3] for stop in stops], dtype=float)
+    parts = zip(*(_rgb(QColor(stop)) for stop in stops), strict=True)
     at = np.linspace(0, 1, 255)
-    return np.stack([np.interp(at, where, colors[:, c]) for c in range(3)], axis=1).astype(np.uint8)
+    return np.stack([np.interp(at, where, part) for part in parts], axis=1).astype(np.uint8)
 
 
 def share_colors() -> npt.NDArray[np.uint8]:
@@ -114,8 +114,12 @@ def colors_of(prepared: Prepared, values: FloatArray, theme: Theme) -> npt.NDArr
     place = (np.where(allowed, values, 0) - low) / (prepared.limit - low)
     colors = table[np.clip(np.rint(place * 254), 0, 254).astype(np.intp)]
     if not allowed.all():
-        colors[~allowed] = masked_color(theme).getRgb()[:3]
+        colors[~allowed] = _rgb(masked_color(theme))
     return colors
+
+
+def _rgb(color: QColor) -> tuple[int, int, int]:
+    return color.red(), color.green(), color.blue()
 
 
 def image_of(prepared: Prepared, width: int, height: int, theme: Theme) -> QImage:

@@ -42,7 +42,7 @@ class EqualityPage(QScrollArea):
         self.setAccessibleName("Equality of both ways")
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setWidgetResizable(True)
-        body = QWidget()
+        self.body = body = QWidget()
         self.setWidget(body)
         column = QVBoxLayout(body)
         column.setContentsMargins(18, 14, 18, 14)
@@ -92,7 +92,7 @@ class EqualityPage(QScrollArea):
 
     def set_theme(self, theme: Theme) -> None:
         """Take another theme's colours."""
-        for widget in (self.viewport(), self.widget()):
+        for widget in (self.viewport(), self.body):
             palette = widget.palette()
             palette.setColor(widget.backgroundRole(), theme.color("ground"))
             widget.setPalette(palette)

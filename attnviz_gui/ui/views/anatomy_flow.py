@@ -29,7 +29,7 @@ TALL = 168.0  # of many tokens or dimensions
 LABEL = 66.0  # longest token
 FEW = 64  # entries up to which a matrix shows its numbers at once
 LEAST_ROW = 13.0  # of a token whose name is written beside it
-SCALES = (1.6, 1.45, 1.3, 1.15, 1.0, 0.9)
+SCALES = (1.6, 1.45, 1.3, 1.15, 1.0, 0.9, 0.82)
 NARROW = 1000.0  # width below which everything is drawn smaller
 
 
@@ -44,7 +44,9 @@ class Box:
     name
         Where symbol and shape begin, above it.
     label_rows, label_columns
-        Whether tokens (or dimensions, beside numbers) are written at its sides.
+        Room for tokens at its sides, 0 where none are written.
+    upright
+        Whether the columns' tokens are written across, not from bottom to top.
     """
 
     prepared: Prepared
@@ -53,6 +55,7 @@ class Box:
     numbers: bool
     label_rows: float = 0.0
     label_columns: float = 0.0
+    upright: bool = False
 
 
 @dataclass
@@ -72,7 +75,7 @@ class Block:
 
 
 @lru_cache(maxsize=512)
-def static_text(html: str, points: float, bold: bool = False) -> QStaticText:
+def static_text(html: str, points: int, bold: bool = False) -> QStaticText:
     """Return a line with lowered and raised signs, ready to be measured and drawn."""
     text = QStaticText(html)
     text.setTextFormat(Qt.TextFormat.RichText)
@@ -84,7 +87,7 @@ def static_text(html: str, points: float, bold: bool = False) -> QStaticText:
     return text
 
 
-def text_width(html: str, points: float = NORMAL, bold: bool = False) -> float:
+def text_width(html: str, points: int = NORMAL, bold: bool = False) -> float:
     """Return how long a line is."""
     return static_text(html, points, bold).size().width() if html else 0.0
 
@@ -212,7 +215,10 @@ class Flow:
                 box.area.moveTo(x + labels, 0)
                 box.name = QPointF(x + labels, 0)
                 x += labels + max(w, header)
-            if square and w / matrix.columns.size >= self.line - 2:
+            cell = w / matrix.columns.size
+            if square and self._row_labels(matrix.columns) <= cell:
+                box.upright, box.label_columns = True, self.line
+            elif square and cell >= self.line - 2:
                 box.label_columns = min(self._row_labels(matrix.columns), LABEL)
             boxes.append(box)
         words = max(
@@ -227,7 +233,7 @@ class Flow:
         """Give the blocks of a line their heights; return where the line ends."""
         above = max((box.label_columns for b in line for box in b.boxes), default=0.0)
         above = max(above, self.line)  # names of parts and first dimensions
-        words = (self.line + 3) * 3
+        words = (self.line + 3) * 3 + 3
         cells = top + words + self.line + 4 + above
         tallest = max(
             (box.area.height() for b in line for box in b.boxes if box.area.top() >= 0), default=0.0

@@ -82,7 +82,7 @@ class FlowPainter:
             p.drawText(QPointF(block.left, block.bottom + line), block.step.note)
 
     @staticmethod
-    def _rich(p: QPainter, at: QPointF, html: str, points: float, *, bold: bool = False) -> None:
+    def _rich(p: QPainter, at: QPointF, html: str, points: int, *, bold: bool = False) -> None:
         if html:
             p.setFont(font(points, bold=bold))
             p.drawStaticText(at, static_text(html, points, bold))
@@ -263,6 +263,12 @@ class FlowPainter:
             per = area.width() / matrix.columns.size
             lit = self._lit_column(matrix.columns)
             for index, name in enumerate(matrix.columns.names):
+                if box.upright:
+                    p.setPen(self.theme.color("key" if index == lit else "text"))
+                    y = area.top() - self.flow.line - 4
+                    cell = QRectF(area.left() + index * per, y, per, self.flow.line)
+                    p.drawText(cell, Qt.AlignmentFlag.AlignCenter, self._elided(name, per))
+                    continue
                 p.save()
                 p.translate(area.left() + (index + 0.5) * per, area.top() - 5)
                 p.rotate(-90)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QEvent, QItemSelectionModel, QModelIndex, Qt, Signal
-from PySide6.QtGui import QColor, QGuiApplication, QKeySequence
+from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -25,8 +25,6 @@ from attnviz_gui.ui.views.anatomy_paint import short_number
 from attnviz_gui.ui.views.color_scale import ink_on
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QKeyEvent
-
     from attnviz_gui.ui.theme import Theme
     from attnviz_gui.ui.views.anatomy_colors import Prepared
 
@@ -148,8 +146,6 @@ class MatrixTable(QFrame):
     def choose(self, row: int | None) -> None:
         """Choose a row, None for none."""
         model = self.table.model()
-        if model is None:
-            return
         self.table.clearSelection()
         if row is not None and row < model.rowCount():
             index = model.index(row, 0)
@@ -174,7 +170,7 @@ class MatrixTable(QFrame):
 
     def eventFilter(self, watched: Any, event: QEvent) -> bool:
         """Esc closes; Ctrl+C copies all of the matrix, not a cell."""
-        if event.type() in (QEvent.Type.KeyPress, QEvent.Type.ShortcutOverride):
+        if isinstance(event, QKeyEvent) and event.type() != QEvent.Type.KeyRelease:
             if event.key() == Qt.Key.Key_Escape:
                 if event.type() == QEvent.Type.KeyPress:
                     self.closed.emit()
