@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from attnviz_gui.capture.call import Call
-from attnviz_gui.capture.windows import MOST_TOKENS, fold, fold_added, fold_weights
+from attnviz_gui.capture.windows import fits, fold, fold_added, fold_weights
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,19 +66,23 @@ class Split(NamedTuple):
             value = key[..., :0]
         group = math.gcd(_group(key), _group(value))
         key, value = key[:, ::group], value[:, ::group]
-        if self.windows > 1:
-            n, m = query.shape[2], key.shape[2]
-            if self.windows * max(n, m) > MOST_TOKENS:
-                raise InputError(
-                    f"{place.name} attends in {self.windows:,} windows of {max(n, m):,} tokens, "
-                    "which are too many for one picture; give a smaller input."
-                )
-            mask, bias = fold_added(mask, bias, self.windows, (query.shape[0], n, m))
-            query, key, value = (fold(t, self.windows) for t in (query, key, value))
-        return Call(
-            place, query, key, value, found.scaling, mask, bias, found.softcap,
-            windows=self.windows,
-        )  # fmt: skip
+        call = Call(place, query, key, value, found.scaling, mask, bias, found.softcap)
+        return self._fold(call) if self.windows > 1 else call
+
+    def _fold(self, call: Call) -> Call:
+        """Return a call with the windows of one input one after the other."""
+        n, m = call.query.shape[2], call.key.shape[2]
+        if not fits(self.windows, call):
+            raise InputError(
+                f"{call.place.name} attends in {self.windows:,} windows of {max(n, m):,} tokens, "
+                "which are too many for one picture; give a smaller input."
+            )
+        shape = (call.query.shape[0], n, m)
+        mask, bias = fold_added(call.mask, call.bias, self.windows, shape)
+        query, key, value = (fold(t, self.windows) for t in (call.query, call.key, call.value))
+        return call._replace(
+            query=query, key=key, value=value, mask=mask, bias=bias, windows=self.windows
+        )
 
 
 class Rows:

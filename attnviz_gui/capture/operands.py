@@ -168,6 +168,11 @@ class _Run:
         pending.done = True
         self._hand_on()
 
+    def weighs_scattered(self, pending: _Pending) -> None:
+        """Note a product with what a softmax's result became a part of."""
+        if pending.refused is not None:
+            raise self._refusal(pending.refused)
+
     def fused(self, arguments: dict[str, Any]) -> None:
         """Note an attention in one operation."""
         pending = _Pending(common(self.stack()), self.stack())

@@ -93,7 +93,7 @@ class Origin:
     learned
         True for a weight of the model, also moved or in another type.
     lost
-        True where products were put together in a way that is not followed.
+        True where products, or a softmax's result, were put together in a way that is not followed.
     """
 
     product: Product | None = None
@@ -134,6 +134,9 @@ class Reader(Protocol):
     def weighs(self, weights: Any, chain: Chain, operands: list[torch.Tensor], which: int) -> None:
         """A product whose operand `which` is the result of a softmax."""
 
+    def weighs_scattered(self, weights: Any) -> None:
+        """A product with the result of a softmax that was put together anew."""
+
     def fused(self, arguments: dict[str, Any]) -> None:
         """An attention in one operation."""
 
@@ -148,7 +151,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # By where a tensor lies: PyTorch may give the same memory another Python object at any
         # time.
         self._origins: dict[tuple[Any, ...], tuple[_Living, Origin]] = {}
-        self._lost: dict[int, _Living] = {}
+        self._lost: dict[int, tuple[_Living, Origin]] = {}
         self._many = _MANY
 
     def __torch_dispatch__(
@@ -184,10 +187,15 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._set(out, _changed(name, args, kwargs, before, out))
             return result
         result = func(*args, **kwargs)
-        if name in _SCATTERS and any(self._is_product(t) for t in _tensors(args)):
-            if isinstance(result, torch.Tensor):
-                self._lost[result.untyped_storage()._cdata] = _Living(result)
-                self._set(result, _UNKNOWN)
+        scattered = [self._of(t) for t in _tensors(args)] if name in _SCATTERS else []
+        scattered = [
+            o for o in scattered if o.lost or o.weights or (o.product and not _of_layer(o))
+        ]
+        if scattered and isinstance(result, torch.Tensor):
+            weights = next((o.weights for o in scattered if o.weights), None)
+            lost = _Living(result), Origin(weights=weights, lost=True)
+            self._lost[result.untyped_storage()._cdata] = lost
+            self._set(result, _UNKNOWN)
         elif func._schema.is_mutable and isinstance(result, torch.Tensor):
             self._set(result, _UNKNOWN)
         return result
@@ -218,26 +226,28 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             tensor if number == 1 else tensor / number
             for tensor, number in zip(operands, factors, strict=True)
         )
+        chain: Chain = ()
         if first.ndim == 2:
             first, second = first[None], second[None]
+            chain = ((torch.select, (0, 0), (), -1),)
         factor *= factors[0] * factors[1]
         made = Product(first, second, factor, learned, self._reader.stack())
-        return Origin(made, scale=made.factor)
+        return Origin(made, chain, made.factor)
 
     def _note_weighing(self, operands: Any) -> None:
         for which, tensor in enumerate(operands):
             origin = self._of(tensor)
-            if origin.weights is not None and not self._of(operands[1 - which]).learned:
+            if origin.weights is None:
+                continue
+            if origin.lost:
+                self._reader.weighs_scattered(origin.weights)
+            elif not self._of(operands[1 - which]).learned:
                 chain = origin.chain
                 both = list(operands)
                 if tensor.ndim == 2:
                     chain = (*chain, (torch.unsqueeze, (0,), (), -1))
                     both = [t[None] for t in both]
                 self._reader.weighs(origin.weights, chain, both, which)
-
-    def _is_product(self, tensor: torch.Tensor) -> bool:
-        origin = self._of(tensor)
-        return origin.lost or (origin.product is not None and not _of_layer(origin))
 
     def _of(self, tensor: Any) -> Origin:
         if not isinstance(tensor, torch.Tensor):
@@ -248,7 +258,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         number = tensor.untyped_storage()._cdata
         if number in self._learned:
             return Origin(learned=True)
-        return Origin(lost=True) if number in self._lost else _UNKNOWN
+        return self._lost[number][1] if number in self._lost else _UNKNOWN
 
     def _set(self, tensor: torch.Tensor, origin: Origin) -> None:
         where = _where(tensor)
@@ -261,7 +271,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _purge(self) -> None:
         self._origins = {w: o for w, o in self._origins.items() if o[0]}
-        self._lost = {n: ref for n, ref in self._lost.items() if ref}
+        self._lost = {n: o for n, o in self._lost.items() if o[0]}
         self._many = max(_MANY, 2 * len(self._origins))
 
     def forget(self) -> None:
@@ -287,7 +297,7 @@ def _changed(
         number = _factor(name, args)
         if number is None:
             return _UNKNOWN
-        origin = next(o for o, a in zip(before, args, strict=False) if _is_large(a, out))
+        origin = before[0 if _is_large(args[0], out) else 1]
         return Origin(number=origin.number * number, learned=origin.learned)
     # The first product is the content's; terms of positions are added to it.
     which = min(led, key=lambda i: (_of_layer(before[i]), i))
@@ -314,6 +324,10 @@ def _changed(
 
 def _of_layer(origin: Origin) -> bool:
     return origin.product is not None and any(origin.product.learned)
+
+
+def _of_data(origin: Origin) -> bool:
+    return origin.product is not None and not any(origin.product.learned)
 
 
 def _is_large(tensor: Any, out: torch.Tensor) -> bool:
