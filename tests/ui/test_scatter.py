@@ -12,10 +12,10 @@ from PySide6.QtGui import QColor, QHelpEvent, QImage, QPainter, QWheelEvent
 from PySide6.QtWidgets import QApplication, QToolTip
 
 from attnviz_gui.session.document import Document, Focus
+from attnviz_gui.session.offload import LIVE_PAIRS
 from attnviz_gui.session.watch import WatchedPair
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.theme import DARK, LIGHT, PAPER
-from attnviz_gui.session.offload import LIVE_PAIRS
 from attnviz_gui.ui.views.pairs import grown, padded, take_pairs
 from attnviz_gui.ui.views.points import CELL, DENSE, round_peak
 from attnviz_gui.ui.views.scatter import ScatterView
