@@ -29,7 +29,7 @@ from attnviz_gui.capture.extras import extra_key, sink_of
 from attnviz_gui.capture.own import Plain, own_attention
 from attnviz_gui.capture.stacks import stacks
 from attnviz_gui.capture.standin import Names, methods, standing_in
-from attnviz_gui.capture.windows import MOST_TOKENS, fold, fold_added, fold_weights
+from attnviz_gui.capture.windows import fits, fold, fold_added, fold_weights
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,8 +40,12 @@ NAME = "eager"
 
 _FUNCTIONS = Names(lambda name: "eager_attention_forward" in name)
 
-# Inputs that have a row for each text, image or sound, the surest first.
-_ROWS = ("input_ids", "pixel_values", "input_features", "input_values", "inputs_embeds")
+# Inputs that have a row for each text, image or sound, the surest first, and the axes they have
+# then; some families stack the patches of all images into fewer.
+_ROWS = {
+    "input_ids": 2, "inputs_embeds": 3, "pixel_values": 4, "pixel_values_videos": 5,
+    "input_features": 3, "input_values": 2, "hidden_states": 3,
+}  # fmt: skip
 
 # What a model's last whole run was given and came to, and the names of its modules then.
 _SEEN: WeakKeyDictionary[torch.nn.Module, tuple[object, tuple[str, ...], tuple[Place, ...]]] = (
@@ -60,7 +64,7 @@ class _Run:
         self.model = model
         self.names = {id(module): name for name, module in model.named_modules()}
         self.often: Counter[str] = Counter()
-        self.rows = 1  # texts, images ... in the batch
+        self.rows: int | None = None  # texts, images ... in the batch; None: not known
         self.given: object = None
         self._last_one: tuple[Any, ...] = (None, None, None)
 
@@ -68,11 +72,10 @@ class _Run:
         """The model is called."""
         tensors = {str(i): a for i, a in enumerate(arguments) if isinstance(a, torch.Tensor)}
         tensors |= {n: a for n, a in keywords.items() if isinstance(a, torch.Tensor)}
-        first = next((tensors[name] for name in _ROWS if name in tensors), None)
-        if first is None:
-            first = next((t for t in tensors.values() if t.ndim), None)
-        if first is not None:
-            self.rows = first.shape[0]
+        sure = (tensors[n] for n, axes in _ROWS.items() if n in tensors and tensors[n].ndim >= axes)
+        likely = (t for n, t in tensors.items() if n not in _ROWS and t.ndim >= 2)
+        first = next(sure, next(likely, None))
+        self.rows = None if first is None else first.shape[0]
         # Texts of any length come to the same attentions; of images and sounds nobody knows.
         self.given = [(n, t.shape if t.is_floating_point() else 0) for n, t in tensors.items()]
 
@@ -90,7 +93,15 @@ class _Run:
 
     def windows(self, query: torch.Tensor) -> int:
         """Return how many windows of one input stand where others have their batch."""
-        return query.shape[0] // self.rows if query.shape[0] % self.rows == 0 else 1
+        return 1 if self.rows is None else max(query.shape[0] // self.rows, 1)
+
+    def packed(self, query: torch.Tensor) -> bool:
+        """Return whether all inputs of a batch stand in one row."""
+        return query.shape[0] == 1 and self.rows is not None and self.rows > 1
+
+    def spread(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return what all inputs have together as a row for each of them."""
+        return tensor.expand(self.rows or 1, -1, -1, -1)
 
     def attention(
         self, own: Callable[..., Any], module: torch.nn.Module, query: torch.Tensor,
@@ -174,19 +185,18 @@ class _Recording(_Run):
         """Return a call with a row for each text."""
         windows = self.windows(call.query)
         if windows < 2:
-            if call.query.shape[0] == 1 < self.rows:  # one for all texts
-                wide = [t.expand(self.rows, -1, -1, -1) for t in (call.query, call.key, call.value)]
-                call = call._replace(query=wide[0], key=wide[1], value=wide[2])
-                if call.unrotated is not None:
-                    before, after = (t.expand(self.rows, -1, -1, -1) for t in call.unrotated)
-                    call = call._replace(unrotated=(before, after))
+            if self.packed(call.query):
+                query, key, value = map(self.spread, (call.query, call.key, call.value))
+                unrotated = call.unrotated
+                if unrotated is not None:
+                    unrotated = self.spread(unrotated[0]), self.spread(unrotated[1])
+                call = call._replace(query=query, key=key, value=value, unrotated=unrotated)
             return call
         n, m = call.query.shape[2], call.key.shape[2]
-        if windows * max(n, m) > MOST_TOKENS:
+        if not fits(windows, call):
             raise InputError(
                 f"{call.place.name} (family {family(self.model)}) attends in {windows:,} windows "
-                f"of {max(n, m):,} tokens, which are too many for one picture; give a smaller "
-                "input."
+                f"of {max(n, m):,} tokens, which are too many for one matrix; give a smaller input."
             )
         shape = (call.query.shape[0], n, m)
         mask, bias = fold_added(call.mask, call.bias, windows, shape)
@@ -226,8 +236,8 @@ class _Watching(_Run):
             found = torch.cat([found, 1 - found.sum(-1, keepdim=True)], -1)
         if windows > 1:
             found = fold_weights(found, windows)
-        elif found.shape[0] == 1:
-            found = found.expand(self.rows, -1, -1, -1)
+        elif self.packed(query):
+            found = self.spread(found)
         self.on_weights(self.place(module), found)
         return output, weights
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 # Families write "not allowed" as minus infinity, as the type's lowest number, or as -1e9.
 _FORBIDDEN = -1e9
 
-# A matrix of more tokens than this a side is no longer a picture, and takes a quarter of a GiB.
-MOST_TOKENS = 16384
+# Bytes that the mask and the bias of one attention's windows may take together.
+_MOST_BYTES = 1 << 31
 
 
 def window_positions(call: Call) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -31,6 +31,14 @@ def window_positions(call: Call) -> tuple[list[tuple[int, int]], list[tuple[int,
         for tensor in (call.query, call.key)
     )
     return queries, keys
+
+
+def fits(windows: int, call: Call) -> bool:
+    """Return whether the matrix of all windows can be held, for a call of (B·W, H, n, d)."""
+    size = windows * call.query.shape[2] * windows * call.key.shape[2]
+    # A byte for what is allowed; a number a head for what may be added.
+    plain = call.bias is None and (call.mask is None or call.mask.dtype == torch.bool)
+    return size * (1 if plain else 1 + 4 * call.query.shape[1]) <= _MOST_BYTES
 
 
 def fold(tensor: torch.Tensor, windows: int) -> torch.Tensor:
