@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     FloatArray = npt.NDArray[np.float32]
+    BoolArray = npt.NDArray[np.bool_]
 
 AxisKind = Literal["query", "key", "dimension"]
 MatrixKind = Literal["signed", "share"]
@@ -91,6 +92,8 @@ class Matrix:
         ``share`` for attention (0 to 1), ``signed`` for everything else.
     role
         Whose colour its name has.
+    mask : (rows, columns) bool or None
+        False where attention is not allowed; None where there is no such thing.
     """
 
     symbol: str
@@ -100,6 +103,7 @@ class Matrix:
     columns: Axis
     kind: MatrixKind = "signed"
     role: Role = ""
+    mask: BoolArray | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -256,13 +257,13 @@ class _Pen:
             Step(
                 "Logits",
                 f"L{sub(head)} = {product}",
-                (self._matrix(f"L{sub(head)}", "logits", raw, self.queries, self.keys),),
+                (self._pairs(f"L{sub(head)}", "logits", raw, head, "signed"),),
                 note=masked,
             ),
             Step(
                 "Softmax over each row",
                 f"{name} = softmax(L{sub(head)})",
-                (self._matrix(name, "attention", shares, self.queries, self.keys, "share"),),
+                (self._pairs(name, "attention", shares, head, "share"),),
                 note="" if record.sink is None else "a sink takes the rest of each row",
             ),
             Step(
@@ -459,6 +460,14 @@ class _Pen:
         """Return which head of query, key or value (`index` 0, 1, 2) a query head goes with."""
         n = len((self.record.query, self.record.key, self.record.value)[index])
         return head * n // self.n_heads
+
+    def _pairs(
+        self, symbol: str, words: str, values: Tensor, head: int, kind: MatrixKind
+    ) -> Matrix:
+        """Return a matrix of queries by keys, with what is masked in it."""
+        mask = self.record.mask if self.record.mask.ndim == 2 else self.record.mask[head]
+        made = self._matrix(symbol, words, values, self.queries, self.keys, kind)
+        return made if mask.all() else replace(made, mask=mask)
 
     @staticmethod
     def _dimensions(size: int) -> Axis:

@@ -301,13 +301,28 @@ def test_a_click_on_a_matrix_opens_its_numbers(anatomy, capybara):
     assert model.data(model.index(2, 600)) == short_number(float(values[2, 600]))
     assert model.headerData(2, Qt.Orientation.Vertical) == "brown"
     assert model.headerData(384 + 7 * 32, Qt.Orientation.Horizontal) == "K head 7 · 0"
-    assert view.table.table.selectionModel().selectedRows()[0].row() == 2
+    assert count(picture_of(view.table), LIGHT.color("query")) > 800  # two lines along the row
     view.table.copy_button.click()
     lines = QGuiApplication.clipboard().text().split("\n")
     copied = np.array([[float(n) for n in line.split("\t")] for line in lines])
     np.testing.assert_allclose(copied, values, rtol=1e-5)
     QTest.keyClick(view.table.table, Qt.Key.Key_Escape)
     assert view.stack.currentWidget() is view.sheet
+
+
+def test_masked_pairs_are_grey_in_logits_and_attention(anatomy):
+    view = anatomy(random_capture(9, causal=True))
+    image = picture_of(view.sheet.canvas)
+    for name in ("L0", "A0"):
+        assert near(at(image, cell(view, name, 2, 6)), rgb(masked_color(LIGHT)), 2)
+        assert not near(at(image, cell(view, name, 6, 2)), rgb(masked_color(LIGHT)), 2)
+        hover(view, name, 2, 6)
+        assert view.sheet.readout.lines[1] == "masked: attention is not allowed"
+    view._open(boxes(view)["A0"].prepared)
+    model = view.table.table.model()
+    shade = model.data(model.index(2, 6), Qt.ItemDataRole.BackgroundRole)
+    assert near(rgb(shade), rgb(masked_color(LIGHT)), 0)
+    assert model.data(model.index(2, 6)) == "0"
 
 
 def test_the_check_is_copied(anatomy):

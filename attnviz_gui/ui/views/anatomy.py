@@ -377,7 +377,9 @@ class AnatomyView(QWidget):
         p.setPen(PAPER.color("text"))
         p.setFont(font(NORMAL, bold=True))
         line = QRectF(14, 10, size.width() - 28, 20)
-        p.drawText(line, Qt.AlignmentFlag.AlignLeft, f"{self.title()}: {PAGES[page][0].lower()}")
+        words = PAGES[page][0]
+        words = words[0].lower() + words[1:]
+        p.drawText(line, Qt.AlignmentFlag.AlignLeft, f"{self.title()}, {words}")
         p.setFont(font(SMALL))
         p.drawText(line, Qt.AlignmentFlag.AlignRight, self.numbers())
         p.translate(0, heading)

@@ -96,7 +96,8 @@ class Canvas(QWidget):
             return []
         names = _in_words(matrix, row, column)
         value = float(matrix.values[row, column])
-        said = "masked: not allowed" if value == float("-inf") else number(value, 4)
+        masked = matrix.mask is not None and not matrix.mask[row, column]
+        said = "masked: attention is not allowed" if masked else number(value, 4)
         return [f"{matrix.name}  {names}", said, f"{matrix.words} · {matrix.shape}"]
 
     # -- Qt ----------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ class Prepared:
     Attributes
     ----------
     small
-        The matrix, pooled where it is larger than `LARGEST`.
+        The matrix, pooled where it is larger than `LARGEST`; minus infinity where masked.
     limit
         The value of the strongest colour; `peak` is the largest of all, and more where a few
         outliers were left out.
@@ -56,6 +56,8 @@ class Prepared:
 def prepare(matrix: Matrix) -> Prepared:
     """Pool a matrix and find the range of its colours."""
     values = matrix.values
+    if matrix.mask is not None:
+        values = np.where(matrix.mask, values, np.float32(-np.inf))
     rows, columns = (min(n, most) for n, most in zip(values.shape, LARGEST, strict=True))
     small = pooled(values, (rows, columns))
     step = max(values.size // _SAMPLE, 1)

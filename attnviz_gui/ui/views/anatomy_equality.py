@@ -123,7 +123,7 @@ class EqualityPage(QScrollArea):
             part.setVisible(has_code)
         self.code.setPlainText(anatomy.check.rstrip())
         lines = anatomy.check.rstrip().count("\n") + 1
-        self.code.setFixedHeight(round(self.code.fontMetrics().lineSpacing() * (lines + 1.2)) + 22)
+        self.code.setFixedHeight(self.code.fontMetrics().lineSpacing() * lines + 26)
         self.needs.setText(anatomy.check_needs)
 
     def _fill(self, equality: Equality) -> None:

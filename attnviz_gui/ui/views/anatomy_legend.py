@@ -29,7 +29,9 @@ class Legend(QWidget):
         self.theme = theme
         self.setAccessibleName("Colours: purple below zero, green above; attention from 0 up")
         self.setToolTip("Each matrix has a range of its own; its largest entry has the last colour")
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        policy.setRetainSizeWhenHidden(True)
+        self.setSizePolicy(policy)
         metrics = QFontMetricsF(font(SMALL))
         self._wide = [
             metrics.horizontalAdvance("−") + metrics.horizontalAdvance("0 +") + 2 * GAP + BAR,

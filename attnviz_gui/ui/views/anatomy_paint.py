@@ -153,7 +153,7 @@ class FlowPainter:
 
     def _numbers(self, p: QPainter, box: Box) -> None:
         values = box.prepared.matrix.values
-        colors = colors_of(box.prepared, values, self.theme)
+        colors = colors_of(box.prepared, box.prepared.small, self.theme)
         rows, columns = values.shape
         w, h = box.area.width() / columns, box.area.height() / rows
         p.setFont(self._small)

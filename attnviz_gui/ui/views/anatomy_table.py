@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PySide6.QtCore import QAbstractTableModel, QEvent, QItemSelectionModel, QModelIndex, Qt, Signal
-from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence
+from PySide6.QtCore import QAbstractTableModel, QEvent, QLineF, QModelIndex, QRectF, Qt, Signal
+from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPen
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
     QHBoxLayout,
     QHeaderView,
     QLabel,
+    QStyledItemDelegate,
     QTableView,
     QVBoxLayout,
     QWidget,
@@ -37,6 +38,7 @@ class _Numbers(QAbstractTableModel):
     def __init__(self, prepared: Prepared, theme: Theme, parent: QWidget) -> None:
         super().__init__(parent)
         self.prepared, self.theme = prepared, theme
+        self.chosen: int | None = None
 
     def rowCount(self, parent: Any = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
         return 0 if parent.isValid() else self.prepared.matrix.rows.size
@@ -49,6 +51,9 @@ class _Numbers(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return short_number(float(value))
         if role in (Qt.ItemDataRole.BackgroundRole, Qt.ItemDataRole.ForegroundRole):
+            mask = self.prepared.matrix.mask
+            if mask is not None and not mask[index.row(), index.column()]:
+                value = np.float32(-np.inf)
             color = QColor(*(int(c) for c in colors_of(self.prepared, value[None], self.theme)[0]))
             return color if role == Qt.ItemDataRole.BackgroundRole else ink_on(color)
         if role == Qt.ItemDataRole.TextAlignmentRole:
@@ -62,11 +67,29 @@ class _Numbers(QAbstractTableModel):
     def headerData(
         self, section: int, orientation: Any, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
+        if role == Qt.ItemDataRole.ForegroundRole:
+            chosen = orientation == Qt.Orientation.Vertical and section == self.chosen
+            return self.theme.color("query" if chosen else "text")
         if role != Qt.ItemDataRole.DisplayRole:
             return None
         matrix = self.prepared.matrix
         axis = matrix.columns if orientation == Qt.Orientation.Horizontal else matrix.rows
         return " ".join(axis.name(section).splitlines())
+
+
+class _Framed(QStyledItemDelegate):
+    """Draws the chosen row between two lines: its colours stay."""
+
+    def paint(self, painter: QPainter, option: Any, index: Any) -> None:
+        super().paint(painter, option, index)
+        model = index.model()
+        if index.row() == model.chosen:
+            painter.save()
+            painter.setPen(QPen(model.theme.color("query"), 2))
+            rect = QRectF(option.rect)
+            painter.drawLine(QLineF(rect.left(), rect.top() + 1, rect.right(), rect.top() + 1))
+            painter.drawLine(QLineF(rect.left(), rect.bottom(), rect.right(), rect.bottom()))
+            painter.restore()
 
 
 class MatrixTable(QFrame):
@@ -99,8 +122,8 @@ class MatrixTable(QFrame):
         self.table.setShowGrid(False)
         self.table.setCornerButtonEnabled(False)
         self.table.setWordWrap(False)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setItemDelegate(_Framed(self.table))
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         for header in (self.table.horizontalHeader(), self.table.verticalHeader()):
             header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
@@ -144,15 +167,13 @@ class MatrixTable(QFrame):
         return sorted({*range(min(size, 64)), *range(0, size, max(size // 64, 1)), size - 1})
 
     def choose(self, row: int | None) -> None:
-        """Choose a row, None for none."""
+        """Frame a row and scroll to it, None for none."""
         model = self.table.model()
-        self.table.clearSelection()
+        assert isinstance(model, _Numbers)
+        model.chosen = row
         if row is not None and row < model.rowCount():
-            index = model.index(row, 0)
-            self.table.selectionModel().setCurrentIndex(
-                index, QItemSelectionModel.SelectionFlag.NoUpdate
-            )
-            self.table.selectRow(row)
+            self.table.scrollTo(model.index(row, 0))
+        self.table.viewport().update()
 
     def set_theme(self, theme: Theme) -> None:
         """Take another theme's colours."""
