@@ -137,7 +137,6 @@ FAMILIES: dict[str, Family] = {
          "num_heads": [2, 4], "window_size": 4},
         inputs="image",
     ),
-    "wavlm": Family("WavLMConfig", _SPEECH, inputs="speech"),
     "sew-d": Family(
         "SEWDConfig", {**_SPEECH, "squeeze_factor": 2, "position_buckets": 8}, inputs="speech"
     ),
@@ -147,7 +146,18 @@ FAMILIES: dict[str, Family] = {
          "num_bpe_labels": 9, "num_wordpiece_labels": 9, "mlp_ratio": 2.0},
         inputs="image",
     ),
-    "data2vec-vision": Family("Data2VecVisionConfig", _IMAGE, inputs="image"),
-    "hiera": Family("HieraConfig", {"embed_dim": 16, "image_size": [32, 32], "patch_size": [3, 3], "patch_stride": [4,4], "patch_padding": [1,1], "depths": [1, 1], "num_heads": [1, 2], "masked_unit_size": [4, 4], "num_query_pool": 1, "query_stride": [2, 2]}, inputs="image"),
-    "pvt": Family("PvtConfig", {"image_size": 32, "hidden_sizes": [16, 32], "num_encoder_blocks": 2, "depths": [1, 1], "sequence_reduction_ratios": [2, 1], "patch_sizes": [4, 2], "strides": [4, 2], "num_attention_heads": [2, 4], "mlp_ratios": [2, 2]}, inputs="image"),
+    "hiera": Family(
+        "HieraConfig",
+        {"embed_dim": 16, "image_size": [32, 32], "patch_size": [3, 3], "patch_stride": [4, 4],
+         "patch_padding": [1, 1], "depths": [1, 1], "num_heads": [1, 2], "num_query_pool": 1,
+         "masked_unit_size": [4, 4], "query_stride": [2, 2]},
+        inputs="image",
+    ),
+    "pvt": Family(
+        "PvtConfig",
+        {"image_size": 32, "hidden_sizes": [16, 32], "num_encoder_blocks": 2, "depths": [1, 1],
+         "sequence_reduction_ratios": [2, 1], "patch_sizes": [4, 2], "strides": [4, 2],
+         "num_attention_heads": [2, 4], "mlp_ratios": [2, 2]},
+        inputs="image",
+    ),
 }  # fmt: skip
