@@ -11,8 +11,8 @@ from pathlib import Path
 PARTS = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
-def milliseconds(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds * 1e3:,.{0 if seconds >= 0.1 else 2}f} ms"
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:,.{0 if seconds >= 0.1 else 2}f} ms"
 
 
 def ratio(seconds: float, plain: float | None) -> str:
@@ -20,7 +20,7 @@ def ratio(seconds: float, plain: float | None) -> str:
     if not plain:
         return ""
     share = seconds / plain
-    return f"{share:.2f}" if share >= 0.7 else f"{share:.3f} ({1 / share:,.0f} × faster)"
+    return f"{share:.2f}" if share >= 0.7 else f"{share:.3f} ({1 / share:,.0f} × less)"
 
 
 def main() -> int:
@@ -40,8 +40,9 @@ def main() -> int:
         for part in PARTS:
             if part not in chosen:
                 continue
-            for what, seconds, plain, goal in import_module(f"tests.benchmarks.{part}").rows():
-                row = (what, milliseconds(seconds), milliseconds(plain), ratio(seconds, plain))
+            for what, ours, plain, goal, *how in import_module(f"tests.benchmarks.{part}").rows():
+                write = how[0] if how else milliseconds
+                row = (what, write(ours), "" if plain is None else write(plain), ratio(ours, plain))
                 print(layout.format(*row, goal), flush=True)
     return 0
 

@@ -25,16 +25,16 @@ def rows() -> list[tuple[str, float, float, str]]:
     import torch
 
     from attnviz_gui.capture import interface
+    from attnviz_gui.capture.inputs import text_forward
     from attnviz_gui.capture.models import load_model
     from attnviz_gui.capture.recorder import record
-    from attnviz_gui.capture.run import model_inputs
     from attnviz_gui.capture.tokens import encode
 
     model = load_model("bundled", device="cpu")
     found = []
     for n_tokens, times in SIZES.items():
         text = words(n_tokens - 2)
-        inputs = model_inputs(model, encode(model.tokenizer, text))
+        inputs = text_forward(model, encode(model.tokenizer, text)).keywords
         assert inputs["input_ids"].shape == (1, n_tokens)
 
         def plain(inputs: dict[str, torch.Tensor] = inputs) -> None:
