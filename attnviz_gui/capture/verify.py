@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from attnviz_gui.capture.progress import raise_if_cancelled
 from attnviz_gui.capture.run import alone, run
 
 if TYPE_CHECKING:
@@ -17,12 +18,18 @@ if TYPE_CHECKING:
     from attnviz_gui.capture.call import Place
     from attnviz_gui.capture.inputs import Forward
     from attnviz_gui.capture.models import LoadedModel
+    from attnviz_gui.capture.progress import CancelToken
     from attnviz_gui.capture.record import BoolArray, Capture, FloatArray, LayerRecord
     from attnviz_gui.capture.ways import Way
 
 
-def head_differences(capture: Capture) -> list[list[FloatArray]]:
+def head_differences(capture: Capture, cancel: CancelToken | None = None) -> list[list[FloatArray]]:
     """Return how far each head's recomputed attention is from the model's own.
+
+    Parameters
+    ----------
+    cancel
+        Asked in every layer and head, and while another run is waited for.
 
     Returns
     -------
@@ -32,11 +39,43 @@ def head_differences(capture: Capture) -> list[list[FloatArray]]:
     Raises
     ------
     RuntimeError
-        When the model is not at hand, as for a capture that was opened from a file.
+        When the model is not at hand, as for a capture that was opened from a file, or does not
+        hand out its attention.
+    Cancelled
+        When `cancel` was set.
     """
+    return _verifier(capture).differences(capture, cancel)
+
+
+def weights_at_once(capture: Capture) -> int:
+    """Return how many attention weights a check holds at once: one layer's, of one forward call.
+
+    The model's own attention is computed as whole matrices, whatever kernel it usually takes.
+    """
+    n_rows = len(capture.records) // len(_verifier(capture).forwards)
+    most: int = max(
+        record.query.shape[0] * record.query.shape[1] * record.key.shape[1]
+        for records in capture.records
+        for record in records
+    )
+    return n_rows * most
+
+
+def precision(capture: Capture) -> str:
+    """Return what the captured model computes in: ``float32``, ``bfloat16`` ..."""
+    parameters = _verifier(capture).model.module.parameters()
+    kinds = {str(p.dtype).removeprefix("torch.") for p in parameters if p.is_floating_point()}
+    # The coarsest has the last word.
+    for kind in ("bfloat16", "float16", "float32", "float64"):
+        if kind in kinds:
+            return kind
+    return "float32"
+
+
+def _verifier(capture: Capture) -> Verifier:
     if not isinstance(capture.verifier, Verifier):
         raise RuntimeError("the model that was captured is not at hand")
-    return capture.verifier.differences(capture)
+    return capture.verifier
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,29 +99,36 @@ class Verifier:
         """Return the largest difference over all texts, layers and heads."""
         return max(float(d.max()) for text in self.differences(capture) for d in text)
 
-    def differences(self, capture: Capture) -> list[list[FloatArray]]:
-        """Return ``[text][layer]``, (H,) each."""
+    def differences(
+        self, capture: Capture, cancel: CancelToken | None = None
+    ) -> list[list[FloatArray]]:
+        """Return ``[text][layer]``, (H,) each; `cancel` is asked in every layer and head."""
         found: list[list[FloatArray]] = []
-        with alone():
+        with alone(cancel):
             for make in self.forwards:
+                raise_if_cancelled(cancel)
                 forward = make()
                 n_rows = len(capture.records) // len(self.forwards)
                 records = capture.records[len(found) : len(found) + n_rows]
-                found += self._forward(forward, records)
+                found += self._forward(forward, records, cancel)
         return found
 
     def _forward(
-        self, forward: Forward, records: tuple[tuple[LayerRecord, ...], ...]
+        self,
+        forward: Forward,
+        records: tuple[tuple[LayerRecord, ...], ...],
+        cancel: CancelToken | None,
     ) -> list[list[FloatArray]]:
         layers = {place: layer for layer, place in enumerate(self.places)}
         found: list[dict[int, FloatArray]] = [{} for _ in records]
 
         def compare(place: Place, weights: torch.Tensor) -> None:
+            raise_if_cancelled(cancel)
             layer = layers.get(place)
             if layer is None:
                 return
             for row, differences in enumerate(found):
-                differences[layer] = _difference(weights, records[row][layer], forward, row)
+                differences[layer] = _difference(weights, records[row][layer], forward, row, cancel)
 
         with self.way.watching(self.model.module, compare):
             run(self.model, forward)
@@ -91,11 +137,18 @@ class Verifier:
         return [[of_row[layer] for layer in range(len(self.places))] for of_row in found]
 
 
-def _difference(own: torch.Tensor, record: LayerRecord, forward: Forward, row: int) -> FloatArray:
+def _difference(
+    own: torch.Tensor,
+    record: LayerRecord,
+    forward: Forward,
+    row: int,
+    cancel: CancelToken | None,
+) -> FloatArray:
     """Return the largest difference in each head, (H,); one head's matrix at a time."""
     n_queries, n_keys = record.query.shape[1], record.key.shape[1]
     differences = []
     for head in range(len(record.query)):
+        raise_if_cancelled(cancel)
         weights = own[row, head].detach().float().cpu().numpy()
         if weights.shape != (n_queries, n_keys):
             weights = weights[np.ix_(*_tokens(weights.shape, (n_queries, n_keys), forward, row))]

@@ -13,6 +13,8 @@ import numpy as np
 
 from attnviz_gui.geometry.live import Frame, LiveHead
 from attnviz_gui.lazy import lazy
+from attnviz_gui.session.groups import group_of
+from attnviz_gui.session.logit import LogitParts, logit_parts, why_masked
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -53,6 +55,24 @@ class Picture:
     def name(self) -> str:
         """How the head is written: ``L3 H7``."""
         return f"L{self.layer} H{self.head}"
+
+    @lazy
+    def group(self) -> str:
+        """Which stack and kind of attention it is, ``decoder, cross``; empty where all are one."""
+        layers = self.capture.layers
+        group = group_of(layers, self.layer)
+        return "" if len(group.layers) == len(layers) else group.short
+
+    @property
+    def title(self) -> str:
+        """The head in a title: ``L5 H2 · decoder, cross``."""
+        return f"{self.name} · {self.group}" if self.group else self.name
+
+    @property
+    def two_sided(self) -> bool:
+        """True where queries and keys are not the same tokens."""
+        cross = self.capture.layers[self.layer].kind == "cross"
+        return cross or self.query_tokens != self.key_tokens
 
     @property
     def n_hidden(self) -> int:
@@ -101,6 +121,22 @@ class Picture:
     def mask(self) -> npt.NDArray[np.bool_]:
         """Pairs among the visible tokens that the model allows, (T_q, T_k)."""
         return self._visible(self.source.mask)
+
+    @lazy
+    def sink(self) -> npt.NDArray[np.float32] | None:
+        """What the sink takes of each visible query's attention, (T_q,); None without one."""
+        share = self.source.sink_attention
+        return None if share is None else share[self.query_index]
+
+    def logit_parts(self, query: int, key: int) -> LogitParts:
+        """Return what the model's logit of a visible pair is made of."""
+        i, j = int(self.query_index[query]), int(self.key_index[key])
+        return logit_parts(self.source, i, j)
+
+    def why_masked(self, query: int, key: int) -> str:
+        """Return why the model keeps a visible query from a visible key."""
+        i, j = int(self.query_index[query]), int(self.key_index[key])
+        return why_masked(self.source.mask, i, j, same_tokens=not self.two_sided)
 
     @lazy
     def live(self) -> LiveHead:

@@ -22,7 +22,7 @@ def number(value: float, digits: int = 3) -> str:
     if -4 <= size < 6:
         text = f"{value:.{max(digits - 1 - size, 0)}f}"
     else:
-        text = f"{value:.{digits - 2}e}".replace("e-0", "e-").replace("e+0", "e")
+        text = f"{value:.{max(digits - 2, 0)}e}".replace("e-0", "e-").replace("e+0", "e")
     return text.replace("-", "−")
 
 
