@@ -164,6 +164,23 @@ def test_round_trip_of_a_model(bundled: LoadedModel, tmp_path: Path) -> None:
         opened.verify()
 
 
+def test_round_trip_of_two_stacks(tmp_path: Path) -> None:
+    """As recorded from a model whose queries and keys come from different texts."""
+    import torch
+
+    torch.manual_seed(0)
+    model = torch.nn.Transformer(8, 2, 1, 1, 16, batch_first=True).eval()
+    names = {"encoder": ["a", "b", "c", "d", "e"], "decoder": ["x", "y", "z"]}
+    capture = attnviz_gui.capture(model, (torch.randn(1, 5, 8), torch.randn(1, 3, 8)), tokens=names)
+    capture.save(tmp_path / "c")
+    opened = open_capture(tmp_path / "c")
+    _equal(opened, capture)
+    (cross,) = (at for at, layer in enumerate(opened.layers) if layer.kind == "cross")
+    assert opened.query_tokens(cross) == ("x", "y", "z")
+    assert opened.key_tokens(cross) == ("a", "b", "c", "d", "e")
+    assert {layer.stack for layer in opened.layers} == {"encoder", "decoder"}
+
+
 def test_shared_arrays_are_written_once(tmp_path: Path) -> None:
     capture = random_capture(40, causal=True, layers=5, texts=3)
     capture.save(tmp_path / "c")
