@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
+
+from attnviz_gui.capture import interface, modules, operands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,24 +36,17 @@ class Way(Protocol):
 
 # The most exact first: what one way finds nothing in, the next one is tried on.
 WAYS = {
-    "interface": "attention interface",
-    "modules": "nn.MultiheadAttention",
-    "operands": "operands of the softmax",
+    "attention interface": cast("Way", interface),
+    "nn.MultiheadAttention": cast("Way", modules),
+    "operands of the softmax": cast("Way", operands),
 }
 
 
 def ways_for(model: torch.nn.Module) -> list[Way]:
     """Return the ways that may read a model, the best first."""
-    from importlib.util import find_spec
-
-    ways = [
-        cast("Way", import_module(f"attnviz_gui.capture.{name}"))
-        for name in WAYS
-        if find_spec(f"attnviz_gui.capture.{name}")
-    ]
-    return [way for way in ways if way.reads(model)]
+    return [way for way in WAYS.values() if way.reads(model)]
 
 
 def name_of(way: Way) -> str:
     """Return what a person calls a way."""
-    return WAYS[way.__name__.rpartition(".")[2]]
+    return next(name for name, each in WAYS.items() if each is way)

@@ -1,4 +1,4 @@
-"""Where the panels stand: controls at the left, the three views beside them, all in docks."""
+"""Where the panels stand: controls at the left, the views beside them, all in docks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class Workspace(QMainWindow):
     """The docks. A main window inside the main window, so that docks can fill all of it."""
 
     def __init__(
-        self, controls: QWidget, heatmap: PanelDock, embedding: PanelDock, scatter: PanelDock
-    ) -> None:
+        self, controls: QWidget, heatmap: PanelDock, embedding: PanelDock, scatter: PanelDock,
+        anatomy: PanelDock,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.setWindowFlags(Qt.WindowType.Widget)
         self.setDockOptions(
@@ -34,7 +35,8 @@ class Workspace(QMainWindow):
         self.controls.setWidget(controls)
         controls.setFixedWidth(_CONTROLS_WIDTH)
         self.heatmap, self.embedding, self.scatter = heatmap, embedding, scatter
-        self.panels = (heatmap, embedding, scatter)
+        self.anatomy = anatomy
+        self.panels = (heatmap, embedding, scatter, anatomy)
         self._maximised: list[QDockWidget] = []
         self._state = QByteArray()
         self._arranged = False
@@ -48,9 +50,11 @@ class Workspace(QMainWindow):
             dock.setFloating(False)
             self.addDockWidget(area, dock)
             dock.show()
+        self.anatomy.hide()  # it wants all the room, and is there when it is asked for
         self.splitDockWidget(self.controls, self.heatmap, Qt.Orientation.Horizontal)
         self.splitDockWidget(self.heatmap, self.scatter, Qt.Orientation.Vertical)
         self.splitDockWidget(self.heatmap, self.embedding, Qt.Orientation.Horizontal)
+        self.splitDockWidget(self.scatter, self.anatomy, Qt.Orientation.Horizontal)
         self._share()
 
     def maximise(self, panel: PanelDock) -> None:
@@ -63,6 +67,7 @@ class Workspace(QMainWindow):
         ]
         for dock in self._maximised:
             dock.hide()
+        panel.show()
 
     def restore(self) -> bool:
         """Bring back the panels that made room; False when there are none."""

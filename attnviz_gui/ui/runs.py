@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from attnviz_gui.capture.record import Capture
     from attnviz_gui.jobs.requests import Long
-    from attnviz_gui.jobs.runner import Runner
+    from attnviz_gui.jobs.runner import Request, Runner
     from attnviz_gui.session.document import Document
     from attnviz_gui.ui.panels.banner import Banner
     from attnviz_gui.ui.panels.text_bar import TextBar
@@ -120,10 +120,19 @@ class Runs(QObject):
         self._say_note()  # what the banner said was of the text before
         self.document.open(capture)
 
+    def submit(self, request: Request) -> None:
+        """Run something that makes a capture of its own text."""
+        self.bar.forget_pause()
+        self._wanted = None
+        self.runner.submit(request)
+
     def _submit(self, source: Any, long: Long) -> None:
         self.bar.forget_pause()
         self._wanted = source
-        self.runner.submit(RunRequest(self.bar.text, source, long))
+        # A source that is no model of transformers says itself how it is run on a text.
+        of_its_own = getattr(source, "request", None)
+        request = of_its_own(self.bar.text) if of_its_own else None
+        self.runner.submit(request or RunRequest(self.bar.text, source, long))
 
     def _on_edit(self) -> None:
         """Typing during a run ends it; the new text runs once typing pauses."""
@@ -138,6 +147,10 @@ class Runs(QObject):
             self.document.open(capture)
         except InputError as error:
             self._refuse(error)
+            return
+        if self._wanted is None:
+            self.bar.set_text(capture.texts[0])
+            self._say_note()
             return
         self.bar.show_source(self._wanted)
         self.model_ran.emit(self._wanted)
