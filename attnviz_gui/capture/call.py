@@ -10,6 +10,8 @@ A way is a module of this folder (`interface`, `operands`, `modules`) with
     A context in which the model is run once with its own attention; `on_weights` is given each
     call's `Place` and the weights that the model computed, (B, H, T_q, T_k). Verification only.
 
+A way that meets an attention that it cannot read, in a run, raises `OtherWay` there.
+
 Both contexts leave no trace on the model, also when the run in them fails.
 """
 
@@ -17,10 +19,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from attnviz_gui.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
 _CROSS = ("encdecattention", "encoder_attn", "crossattention", "cross_attn", "cross_attention")
+
+
+class OtherWay(InputError):
+    """A way does not read the whole model; another one may."""
 
 
 class Place(NamedTuple):
