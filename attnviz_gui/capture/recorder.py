@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnviz_gui.capture import interface
+from attnviz_gui.capture.call import OtherWay
 from attnviz_gui.capture.convert import (
     check_names,
     convert,
@@ -246,10 +247,17 @@ def _read(
 ) -> tuple[Way, list[Call]]:
     """Run the model once; return the way that read it, and what its attentions were handed."""
     ways = ways_for(model.module) if way is None else [way]
+    missed: OtherWay | None = None
     for fitting in ways:
-        calls = _run(model, forward, report, fitting)
+        try:
+            calls = _run(model, forward, report, fitting)
+        except OtherWay as error:
+            missed = error
+            continue
         if calls:
             return fitting, calls
+    if missed is not None:
+        raise missed
     raise InputError(
         f"No attention was seen in {model.name} (family {interface.family(model.module)}): it may "
         "have none, or compute it in a way that can't be followed. Choose another model."
