@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from attnviz_gui.capture import rotary
-from attnviz_gui.capture.call import Call, Place
+from attnviz_gui.capture.call import Call, OtherWay, Place
 from attnviz_gui.capture.extras import extra_key, sink_of
 from attnviz_gui.capture.own import Plain, own_attention
 from attnviz_gui.capture.stacks import stacks
@@ -69,7 +69,9 @@ class _Run:
         self._last_one: tuple[Any, ...] = (None, None, None)
 
     def starts(self, _model: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        """The model is called."""
+        """The model is called, which another thread may do too."""
+        if _RUN.get() is not self:
+            return
         tensors = {str(i): a for i, a in enumerate(arguments) if isinstance(a, torch.Tensor)}
         tensors |= {n: a for n, a in keywords.items() if isinstance(a, torch.Tensor)}
         sure = (tensors[n] for n, axes in _ROWS.items() if n in tensors and tensors[n].ndim >= axes)
@@ -78,6 +80,14 @@ class _Run:
         self.rows = None if first is None else first.shape[0]
         # Texts of any length come to the same attentions; of images and sounds nobody knows.
         self.given = [(n, t.shape if t.is_floating_point() else 0) for n, t in tensors.items()]
+
+    def misses(self, module: torch.nn.Module, _arguments: Any) -> None:
+        """An attention begins that does not go through the interface."""
+        if _RUN.get() is self:
+            raise OtherWay(
+                f"Models of the family {family(self.model)} cannot be read: {type(module).__name__}"
+                " computes its attention in a way of its own. Choose another model."
+            )
 
     def place(self, module: torch.nn.Module) -> Place:
         """Return where a module's next attention stands."""
@@ -114,11 +124,14 @@ class _Run:
 class _Recording(_Run):
     """Hands on what each attention was handed."""
 
-    def __init__(self, model: torch.nn.Module, on_call: Callable[[Call], None]) -> None:
+    def __init__(
+        self, model: torch.nn.Module, found: list[torch.nn.Module], on_call: Callable[[Call], None]
+    ) -> None:
         super().__init__(model)
         self.on_call = on_call
         self.plain = Plain()
-        self.stacks = stacks(self.names[id(module)] for module in attentions(model))
+        self.takes: dict[Callable[..., Any], frozenset[str]] = {}
+        self.stacks = stacks(self.names[id(module)] for module in found)
         self.places: list[Place] = []
         self.rotations = rotary.Rotations()
         self.free: dict[tuple[int, ...], torch.Tensor] = {}  # masks of windows that hide nothing
@@ -162,7 +175,9 @@ class _Recording(_Run):
                 "model."
             )
         place = self.place(module)
-        takes = inspect.signature(own).parameters
+        if own not in self.takes:
+            self.takes[own] = frozenset(inspect.signature(own).parameters)
+        takes = self.takes[own]
         scaling = extras.get("scaling")
         factor = query.shape[-1] ** -0.5 if scaling is None else scaling
         if isinstance(factor, torch.Tensor) and factor.numel() > 1:  # one for each head
@@ -280,12 +295,11 @@ def attentions(model: torch.nn.Module) -> list[torch.nn.Module]:
 
 
 def reads(model: torch.nn.Module) -> bool:
-    """Return whether all of a model's attention goes through the interface."""
-    found = attentions(model)
-    through = {type(module) for module in found}
-    return bool(found) and not any(
-        _attends(cls) for cls in {type(module) for module in model.modules()} - through
-    )
+    """Return whether attention of a model goes through the interface.
+
+    A run raises `OtherWay` where it comes to attention that does not.
+    """
+    return any(_FUNCTIONS.called_by(type(module)) for module in model.modules())
 
 
 readable = reads
@@ -315,12 +329,12 @@ def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterat
 
     The block runs the model once. It may end with the model's last attention.
     """
-    run = _Recording(model, on_call)
     found = attentions(model)
+    run = _Recording(model, found, on_call)
     with (
         standing_in(rotary.spots(found), rotary.stand_in),
         rotary.noting(run.rotations),
-        _reading(model, run),
+        _reading(model, found, run),
     ):
         try:
             yield
@@ -337,22 +351,27 @@ def watching(
 
     The block runs the model once, with its eager attention.
     """
-    with _reading(model, _Watching(model, on_weights)):
+    with _reading(model, attentions(model), _Watching(model, on_weights)):
         yield
 
 
 @contextmanager
-def _reading(model: torch.nn.Module, run: _Run) -> Iterator[None]:
+def _reading(model: torch.nn.Module, found: list[torch.nn.Module], run: _Run) -> Iterator[None]:
     """Let `run` read the attentions that the model computes inside the block."""
-    spots = [s for module in attentions(model) for s in _FUNCTIONS.called_by(type(module))]
-    handle = model.register_forward_pre_hook(run.starts, with_kwargs=True)
+    spots = [s for cls in {type(m) for m in found} for s in _FUNCTIONS.called_by(cls)]
+    through = {type(module) for module in found}
+    handles = [model.register_forward_pre_hook(run.starts, with_kwargs=True)]
+    for module in model.modules():
+        if type(module) not in through and _attends(type(module)):
+            handles.append(module.register_forward_pre_hook(run.misses))
     token = _RUN.set(run)
     try:
         with implementation(model, NAME), standing_in(spots, _stand_in):
             yield
     finally:
         _RUN.reset(token)
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager
@@ -383,7 +402,7 @@ def _configs(model: torch.nn.Module) -> list[Any]:
             add(getattr(config, name, None))
 
     for module in model.modules():
-        for value in module.__dict__.values():
-            if "config" in type(value).__name__.lower():
+        for name, value in module.__dict__.items():
+            if name.endswith("config"):
                 add(value)
     return list(found.values())

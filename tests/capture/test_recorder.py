@@ -12,7 +12,6 @@ import torch
 import transformers
 
 import attnviz_gui
-from attnviz_gui.capture.interface import NAME
 from attnviz_gui.capture.models import load_model
 from attnviz_gui.capture.verify import head_differences
 from attnviz_gui.errors import Cancelled, InputError
@@ -234,7 +233,7 @@ def test_a_run_leaves_no_trace(tmp_path: Any, how: str, implementation: str) -> 
         with pytest.raises(Cancelled):
             attnviz_gui.capture(model, TEXT, cancel=lambda: len(asked) > 2 or asked.append(1))
     assert _trace(module) == before
-    assert module.config._attn_implementation == implementation != NAME
+    assert module.config._attn_implementation == implementation
     assert torch.equal(_outputs(module), outputs)
 
 

@@ -51,10 +51,13 @@ def build(family: str | Family) -> Any:
     else:
         model = getattr(transformers, family.model)(config)
     model.eval()
-    # Larger weights than usual, so that the attention is far from even.
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            with torch.no_grad():
+    # Larger weights than usual, so that the attention is far from even; position biases and the
+    # like begin at zero, which would hide them.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1 and not parameter.any():
+                parameter.normal_()
+            elif parameter.ndim > 1:
                 parameter.mul_(8 if parameter.std() < 0.1 else 1.5)
     return model
 
