@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 # 1e4 or 1e6 off a logit for that.
 _FAR_DOWN = -5e3
 
-# Rounding of a product, in units of its type's and the largest logit's.
-_ROUNDING = 8
+# Rounding of a product, in units of its type's and of the vectors' lengths.
+_ROUNDING = 4
+
+# More than any rounding.
+_LARGE = 0.1
 
 
 @dataclass(eq=False)
@@ -106,22 +109,31 @@ def explain(
     if origin.inner is not None:
         scaling, softcap = origin.inner * origin.scale, origin.scale
     logits = found.arrange(entries)
-    floor = max(_FORBIDDEN, torch.finfo(logits.dtype).min / 2)
-    seen = logits > floor
-    added = torch.bmm(query.float(), key.float().transpose(1, 2)).mul_(scaling)
-    if softcap is not None:
-        added = added.div_(softcap).tanh_().mul_(softcap)
-    largest = float(torch.where(seen, logits, 0).abs().max())
+    added = _added(logits, query, key, scaling, softcap)
     coarse = max((query.dtype, key.dtype, logits.dtype), key=lambda kind: torch.finfo(kind).eps)
-    noise = _ROUNDING * torch.finfo(coarse).eps * max(largest, float(added.abs().max()), 1.0)
-    added = torch.sub(logits, added, out=added if logits.dtype == added.dtype else None)
+    size = abs(scaling) * float(query.float().norm(dim=-1).max() * key.float().norm(dim=-1).max())
+    noise = _ROUNDING * torch.finfo(coarse).eps * max(size, 1.0)
+    mask = None
     if float(added.min()) < _FAR_DOWN:
-        seen &= (added >= _FAR_DOWN) | (found.arrange(result) > 0)
-    mask = None if bool(seen.all()) else seen
-    if mask is not None:
-        added = added.masked_fill_(~mask, 0)
-    bias = added if float(added.abs().max()) > noise else None
+        floor = max(_FORBIDDEN, torch.finfo(logits.dtype).min / 2)
+        mask = added >= _FAR_DOWN
+        mask |= (logits > floor) & (found.arrange(result) > 0)
+        added.masked_fill_(~mask, 0)
+    low, high = (float(end) for end in torch.aminmax(added))
+    bias = added if max(high, -low) > noise else None
     return Explained(query, key, scaling, softcap, mask, bias, noise)
+
+
+def _added(
+    logits: torch.Tensor, query: torch.Tensor, key: torch.Tensor, scaling: float,
+    softcap: float | None,
+) -> torch.Tensor:  # fmt: skip
+    """Return what is left of the logits without the scaled, capped product, (O, T_q, T_k)."""
+    keys = key.float().transpose(1, 2)
+    if softcap is None:
+        return torch.baddbmm(logits.float(), query.float(), keys, alpha=-scaling)
+    product = torch.bmm(query.float(), keys).mul_(scaling / softcap).tanh_().mul_(softcap)
+    return torch.sub(logits.float(), product, out=product)
 
 
 def _with_factors(
@@ -171,4 +183,9 @@ class Shared:
 
 
 def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
-    return float((one - other).abs().max())
+    """Return the largest difference; of the first query alone where that is large already."""
+    first = float((one[:, :, :1] - other[:, :, :1]).abs().max())
+    if first > _LARGE:
+        return first
+    low, high = torch.aminmax(one - other)
+    return max(float(high), -float(low))

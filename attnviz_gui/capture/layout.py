@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -81,6 +82,7 @@ def take(operand: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return flat[rows.to(flat.device)]
 
 
+@lru_cache(maxsize=64)
 def layout(shape: tuple[int, int, int], chain: Chain, axis: int) -> Layout | None:
     """Return the layout of a softmax over `axis` of a product (N, I, J) after a chain.
 
@@ -88,6 +90,10 @@ def layout(shape: tuple[int, int, int], chain: Chain, axis: int) -> Layout | Non
     all queries.
     """
     n_rows, n_columns = shape[1:]
+    whole = _reshaped(shape, chain)
+    if whole is not None and whole[-2:] == shape[1:] and axis in (-1, len(whole) - 1):
+        axes = tuple(range(len(whole)))
+        return Layout(whole[:-2], axes, False, _rows(shape[0], n_rows), _rows(shape[0], n_columns))
     index = _numbered(shape, chain)
     if index is None or index.numel() == 0:
         return None
@@ -108,9 +114,10 @@ def layout(shape: tuple[int, int, int], chain: Chain, axis: int) -> Layout | Non
     return Layout(found.others, order, swapped, query.long().clone(), key[:, 0].long().clone())
 
 
+@lru_cache(maxsize=64)
 def value_rows(
     shape: tuple[int, ...], chain: Chain, found: Layout, first: bool
-) -> tuple[torch.Tensor, torch.Tensor] | None:
+) -> torch.Tensor | None:
     """Return where a product of the weights takes its values from.
 
     Parameters
@@ -126,10 +133,12 @@ def value_rows(
     -------
     (O, T_k) int64
         Row of the other operand (N, J, d), its first two axes folded.
-    (N, I, J) integers
-        The entry of the softmax that each entry of the operand is.
     None where the product does not sum over the keys, or not over all of them.
     """
+    whole, n_others = _reshaped(shape, chain), math.prod(found.others)
+    in_order = found.order == tuple(range(len(shape)))
+    if first and in_order and whole == (n_others, *shape[-2:]):
+        return _rows(n_others, shape[-1])
     index = _numbered(shape, chain)
     if index is None or index.ndim != 3:
         return None
@@ -146,7 +155,26 @@ def value_rows(
     result[key.flatten()] = rows[:, None].expand(moved.shape).flatten()
     if bool((result < 0).any()) or not bool((result[key] == rows[:, None]).all()):
         return None
-    return result.view(-1, n_keys), index
+    return result.view(-1, n_keys)
+
+
+def entries(shape: tuple[int, ...], chain: Chain) -> torch.Tensor | None:
+    """Return which entry before a chain each entry after it is; None where that is not told."""
+    index = _numbered(shape, chain)
+    return None if index is None else index.long()
+
+
+def _rows(n: int, size: int) -> torch.Tensor:
+    return torch.arange(n * size).view(n, size)
+
+
+def _reshaped(shape: tuple[int, ...], chain: Chain) -> tuple[int, ...] | None:
+    """Return the shape after a chain that leaves the order of entries; None if it may not."""
+    for operation, args, _, _ in chain:
+        if operation is not torch.reshape:
+            return None
+        shape = args[0]
+    return shape
 
 
 def _disarrange(tensor: torch.Tensor, found: Layout, shape: tuple[int, ...]) -> torch.Tensor:

@@ -29,7 +29,7 @@ from attnviz_gui.capture.explain import Explained, Shared, explain, own_weights
 from attnviz_gui.capture.frames import Frame, Frames, common
 from attnviz_gui.capture.heads import Rows
 from attnviz_gui.capture.interface import family, implementation
-from attnviz_gui.capture.layout import Layout, layout, take, value_rows
+from attnviz_gui.capture.layout import Chain, Layout, entries, layout, take, value_rows
 from attnviz_gui.capture.trace import Origin, Trace
 from attnviz_gui.errors import InputError
 
@@ -113,8 +113,6 @@ class _Run:
         self.rows = Rows(self.frames)
         self.pending: list[_Pending] = []
         self._often: Counter[str] = Counter()
-        self._layouts: dict[tuple[Any, ...], Layout | None] = {}
-        self._values: dict[tuple[Any, ...], Any] = {}
 
     def stack(self) -> tuple[Frame, ...]:
         return tuple(self.frames.stack)
@@ -155,15 +153,12 @@ class _Run:
         if pending.refused is not None:
             raise self._refusal(pending.refused)
         assert pending.layout is not None
-        key = (id(pending.layout), pending.shape, chain, which)
-        if key not in self._values:
-            self._values[key] = value_rows(pending.shape, chain, pending.layout, which == 0)
-        rows = self._values[key]
+        rows = value_rows(tuple(pending.shape), chain, pending.layout, which == 0)
         if rows is None:
             return
         other = operands[1 - which]
-        pending.value = take(other if which == 0 else other.transpose(1, 2), rows[0])
-        self._weigh(pending, operands[which], rows[1])
+        pending.value = take(other if which == 0 else other.transpose(1, 2), rows)
+        self._weigh(pending, operands[which], chain)
         pending.frame = common(pending.stack, self.stack(), _up_to(pending.frame, pending.stack))
         pending.done = True
         self._hand_on()
@@ -215,10 +210,7 @@ class _Run:
         assert origin.product is not None
         first, second = origin.product.first, origin.product.second
         shape = (first.shape[0], first.shape[1], second.shape[2])
-        key = (shape, origin.chain, axis)
-        if key not in self._layouts:
-            self._layouts[key] = layout(shape, origin.chain, axis)
-        return self._layouts[key]
+        return layout(shape, origin.chain, axis)
 
     def _refusal(self, reason: str) -> InputError:
         return InputError(
@@ -232,7 +224,7 @@ class _Run:
         """Take what is wanted of a softmax."""
         raise NotImplementedError
 
-    def _weigh(self, pending: _Pending, weights: torch.Tensor, index: torch.Tensor) -> None:
+    def _weigh(self, pending: _Pending, weights: torch.Tensor, chain: Chain) -> None:
         """Take what is wanted of the product with the values."""
 
     def _fuse(self, pending: _Pending, arguments: dict[str, Any]) -> None:
@@ -285,10 +277,13 @@ class _Watching(_Run):
     ) -> None:
         pending.result = result
 
-    def _weigh(self, pending: _Pending, weights: torch.Tensor, index: torch.Tensor) -> None:
+    def _weigh(self, pending: _Pending, weights: torch.Tensor, chain: Chain) -> None:
         assert pending.result is not None
+        index = entries(tuple(pending.shape), chain)
+        if index is None:
+            return
         own = torch.zeros_like(pending.result, memory_format=torch.contiguous_format)
-        own.view(-1)[index.long().flatten().to(own.device)] = weights.flatten().to(own.dtype)
+        own.view(-1)[index.flatten().to(own.device)] = weights.flatten().to(own.dtype)
         pending.result = own
 
     def _fuse(self, pending: _Pending, arguments: dict[str, Any]) -> None:

@@ -205,6 +205,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         origin = self._of(args[0])
         if origin is _UNKNOWN:
             return result
+        if name == "expand" and result.shape == args[0].shape:
+            self._set(result, origin)
+            return result
         rest, named = tuple(map(_frozen, args[1:])), tuple(sorted(kwargs.items()))
         if "view" in name or "reshape" in name:
             # The numbers that are moved in its place may lie elsewhere in memory.
