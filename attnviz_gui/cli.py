@@ -58,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     command = arguments[0] if arguments else ""
+    if command == "--fetch" and len(arguments) == 2:  # what `capture.hub` starts for a download
+        from attnviz_gui.capture.fetch import fetch
+
+        return fetch(arguments[1])
     if command == "render":
         return _render(_render_parser().parse_args(arguments[1:]))
     if command == "capture":

@@ -6,20 +6,19 @@ The checks tell apart what can be wrong with a folder, so that each fault has a 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from attnviz_gui.capture.header import BadFileError, read_header
+from attnviz_gui.capture.weights import BIN, SAFE, refuse_many_layers, weight_files
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-_SAFE, _SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
-_BIN, _BIN_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 _TOKENIZER_FILES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model",
     "sentencepiece.bpe.model", "spm.model", "source.spm", "tekken.json", "tokenizer_config.json",
@@ -99,30 +98,13 @@ def _class_names(auto_map: object) -> Iterator[str]:
             yield from _class_names(value)
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """Return the files that hold the weights, whether or not each is there."""
-    for single, index in ((_SAFE, _SAFE_INDEX), (_BIN, _BIN_INDEX)):
-        if (folder / single).is_file():
-            return [folder / single]
-        if (folder / index).is_file():
-            try:
-                shards = json.loads((folder / index).read_bytes())["weight_map"].values()
-                names = sorted({str(s) for s in shards})
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                names = []
-            if not names or any(Path(n).name != n for n in names):
-                raise InputError(f"{folder / index} is corrupt; fetch the model again.")
-            return [folder / name for name in names]
-    return []
-
-
-def check_weights(folder: Path, name: str) -> None:
-    """Raise unless every weight file is there, readable and whole."""
+def check_weights(config: dict[str, Any], folder: Path, name: str) -> None:
+    """Raise unless every weight file is there, readable and whole, and can be what config says."""
     try:
         files = weight_files(folder)
         if not files:
             raise InputError(
-                f"The model {name} has no weights: {folder} holds neither {_SAFE} nor {_BIN}; "
+                f"The model {name} has no weights: {folder} holds neither {SAFE} nor {BIN}; "
                 "fetch the model again."
             )
         for path in files:
@@ -136,6 +118,8 @@ def check_weights(folder: Path, name: str) -> None:
             else:
                 with path.open("rb"):
                     pass
+        path = files[0]
+        refuse_many_layers(config, files, name)
     except BadFileError as error:
         raise InputError(
             f"The weights of {name} are corrupt: {path.name} is unreadable, {error}. Fetch the "

@@ -12,7 +12,7 @@ import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,20 +22,18 @@ from attnviz_gui.capture.folder import (
     has_tokenizer,
     read_config,
     refuse_remote_code,
-    weight_files,
 )
+from attnviz_gui.capture.hub import download, is_hub_id, snapshot
 from attnviz_gui.capture.loading import load_module, load_tokenizer, loading, token_limit
+from attnviz_gui.capture.progress import raise_if_cancelled
 from attnviz_gui.errors import InputError
 from attnviz_gui.resources import bundled_model
 
+if TYPE_CHECKING:
+    from attnviz_gui.capture.progress import CancelToken, Report
+
 BUNDLED_NAME = "all-MiniLM-L6-v2"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
-_HUB_FILES = [
-    "*.json", "*.txt", "*.model", "*.spm", "tekken.json", "model.safetensors",
-    "model-*-of-*.safetensors",
-]  # fmt: skip
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +65,11 @@ class LoadedModel:
 
 
 def load_model(
-    source: str | os.PathLike[str] | torch.nn.Module = "bundled", *, device: str = "auto"
+    source: str | os.PathLike[str] | torch.nn.Module = "bundled",
+    *,
+    device: str = "auto",
+    progress: Report | None = None,
+    cancel: CancelToken | None = None,
 ) -> LoadedModel:
     """Return a model, with its tokenizer where it has one.
 
@@ -79,29 +81,59 @@ def load_model(
     device
         ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. A module in
         memory stays where it is under ``auto``.
+    progress, cancel
+        Told what is being done, with the kilobytes of a download; asked between the stages, and
+        all the time during a download.
 
     Raises
     ------
     InputError
         When there is no such model or device, or the model is broken or of a kind that cannot be
         read; the message says what to do.
+    Cancelled
+        When `cancel` was set.
     """
     if isinstance(source, torch.nn.Module):
         return _from_memory(source, device)
+    stages = _Stages(progress, cancel)
     place = _device(device)
     if isinstance(source, str) and source == "bundled":
         folder = bundled_model()
+        stages.next(f"Loading {BUNDLED_NAME}…")
         _check_bundled(folder)
-        return _from_folder(folder, place, BUNDLED_NAME, "bundled")
+        return _from_folder(folder, place, BUNDLED_NAME, "bundled", stages)
     text = os.fspath(source)
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise InputError("Name a model: bundled, a folder, or a hub id such as org/name.")
     folder = Path(os.path.expanduser(text))  # noqa: PTH111 - an unknown user's ~ stays as it is
     if _exists(folder):
-        return _from_folder(folder, place, _name(folder), text)
-    if isinstance(source, Path) or not _HUB_ID.fullmatch(text):
+        return _from_folder(folder, place, _name(folder), text, stages)
+    if isinstance(source, Path) or not is_hub_id(text):
         raise InputError(f"There is no folder {text}; choose a folder that holds a model.")
-    return _from_folder(_from_hub(text), place, text.rpartition("/")[2], text)
+    return _from_folder(_from_hub(text, stages), place, text.rpartition("/")[2], text, stages)
+
+
+class _Stages:
+    """Between two stages of loading: say what comes next, unless it is no longer wanted."""
+
+    def __init__(self, progress: Report | None, cancel: CancelToken | None) -> None:
+        self.progress, self.cancel = progress, cancel
+
+    def next(self, words: str) -> None:
+        raise_if_cancelled(self.cancel)
+        if self.progress is not None:
+            self.progress(0, 0, words)
+
+
+def _from_hub(repository: str, stages: _Stages) -> Path:
+    """Return the local folder of a hub repository; on disk first, then the network."""
+    folder = snapshot(repository)
+    if folder is not None:
+        return folder
+    try:
+        return download(repository, progress=stages.progress, cancel=stages.cancel)
+    except InputError as error:
+        raise InputError(f"There is no folder {repository}. {error}") from error
 
 
 def _from_memory(module: torch.nn.Module, device: str) -> LoadedModel:
@@ -112,7 +144,7 @@ def _from_memory(module: torch.nn.Module, device: str) -> LoadedModel:
     origin = str(getattr(config, "_name_or_path", "") or "")
     name = Path(origin).name or kind
     tokenizer = None
-    folder = Path(origin) if origin and _exists(Path(origin)) else _cached(origin)
+    folder = Path(origin) if origin and _exists(Path(origin)) else snapshot(origin)
     if folder is not None and has_tokenizer(folder):
         with loading():
             tokenizer = load_tokenizer(folder, name)
@@ -120,10 +152,13 @@ def _from_memory(module: torch.nn.Module, device: str) -> LoadedModel:
     return LoadedModel(name, module, tokenizer, place, token_limit(module, tokenizer), kind)
 
 
-def _from_folder(folder: Path, device: torch.device, name: str, source: str) -> LoadedModel:
+def _from_folder(
+    folder: Path, device: torch.device, name: str, source: str, stages: _Stages
+) -> LoadedModel:
+    stages.next(f"Loading {name}…")
     config = read_config(folder, name)
     refuse_remote_code(config, folder, name)
-    check_weights(folder, name)
+    check_weights(config, folder, name)
     if not has_tokenizer(folder):
         raise InputError(
             f"The model {name} has no tokenizer; put its tokenizer.json (or vocab.txt, ...) into "
@@ -131,84 +166,16 @@ def _from_folder(folder: Path, device: torch.device, name: str, source: str) -> 
         )
     with loading():
         module = load_module(folder, config, name)
+        stages.next(f"Loading {name}…")
         try:
             module = module.eval().to(device)
         except (RuntimeError, AssertionError) as error:  # out of memory, a driver that fails
             raise InputError(f"{name} does not fit on {device}: {first_line(error)}") from error
+        stages.next(f"Loading {name}…")
         tokenizer = load_tokenizer(folder, name)
+    raise_if_cancelled(stages.cancel)
     place = str(next(module.parameters()).device)
     return LoadedModel(name, module, tokenizer, place, token_limit(module, tokenizer), source)
-
-
-def _cached(repository: str) -> Path | None:
-    """Return the folder of a hub repository in the local cache, None where it is not there."""
-    import huggingface_hub as hub
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    if not _HUB_ID.fullmatch(repository):
-        return None
-    try:
-        return Path(hub.snapshot_download(repository, local_files_only=True))
-    except (HFValidationError, LocalEntryNotFoundError, OSError):
-        return None
-
-
-def _from_hub(repository: str) -> Path:
-    """Return the local folder of a hub repository; on disk first, then the network."""
-    import huggingface_hub as hub
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
-
-    folder = _cached(repository)
-    if folder is not None and (folder / "config.json").is_file() and weight_files(folder):
-        return folder
-    if hub.constants.is_offline_mode():
-        raise InputError(
-            f"There is no folder {repository}; as a hub model it is not on this machine either, "
-            "and HF_HUB_OFFLINE forbids the network; " + _on_disk()
-        )
-    try:
-        with loading():
-            folder = Path(hub.snapshot_download(repository, allow_patterns=_HUB_FILES))
-            if not weight_files(folder):
-                patterns = [*_HUB_FILES, "pytorch_model*.bin"]
-                folder = Path(hub.snapshot_download(repository, allow_patterns=patterns))
-            return folder
-    except HFValidationError as error:
-        raise InputError(f"{repository} is no folder and no hub id such as org/name.") from error
-    except GatedRepoError as error:
-        raise InputError(
-            f"{repository} asks for its licence to be accepted on huggingface.co first; then log "
-            "in with: hf auth login"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise InputError(
-            f"There is no folder {repository}, and huggingface.co has no such model (or it is "
-            "private); check the name."
-        ) from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(
-            f"{repository} is not on this machine and huggingface.co cannot be reached; "
-            + _on_disk()
-        ) from error
-
-
-def _on_disk() -> str:
-    """Return half a sentence that lists the models of the local hub cache."""
-    import huggingface_hub as hub
-    from huggingface_hub.errors import CacheNotFound
-
-    try:
-        repos = hub.scan_cache_dir(hub.constants.HF_HUB_CACHE).repos
-    except (CacheNotFound, OSError):
-        repos = frozenset()
-    names = sorted(repo.repo_id for repo in repos if repo.repo_type == "model")
-    return "on disk there are: " + ", ".join(["bundled", *names]) + "."
 
 
 def _check_bundled(folder: Path) -> None:

@@ -17,6 +17,13 @@ class Progress(Protocol):
         """Say that `done` steps of `total` are done."""
 
 
+class Report(Protocol):
+    """A `Progress` that also takes words for what is being done; none while a model runs."""
+
+    def __call__(self, done: int, total: int, words: str = "", /) -> object:
+        """Say that `done` steps of `total` are done; 0 in all where that is not known."""
+
+
 class CancelEvent(Protocol):
     """What `threading.Event` offers: set it from another thread to cancel."""
 
