@@ -361,7 +361,7 @@ def _refuse_giants(capture: Capture) -> None:
     """Raise InputError where a query or key is beyond `MOST_COORDINATE`, or no number."""
     for records in capture.records:
         for layer, record in zip(capture.layers, records, strict=True):
-            for vectors in (record.query, record.key):
+            for vectors in (record.query, record.key, *(record.unrotated or ())):
                 peak = float(max(vectors.max(initial=0), -vectors.min(initial=0)))
                 if not peak <= MOST_COORDINATE:
                     raise InputError(
