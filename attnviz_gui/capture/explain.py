@@ -112,7 +112,7 @@ def explain(
     added = _added(logits, query, key, scaling, softcap)
     coarse = max((query.dtype, key.dtype, logits.dtype), key=lambda kind: torch.finfo(kind).eps)
     size = abs(scaling) * float(query.float().norm(dim=-1).max() * key.float().norm(dim=-1).max())
-    noise = _ROUNDING * torch.finfo(coarse).eps * max(size, 1.0)
+    unit = _ROUNDING * torch.finfo(coarse).eps
     mask = None
     if float(added.min()) < _FAR_DOWN:
         floor = max(_FORBIDDEN, torch.finfo(logits.dtype).min / 2)
@@ -120,7 +120,9 @@ def explain(
         mask |= (logits > floor) & (found.arrange(result) > 0)
         added.masked_fill_(~mask, 0)
     low, high = (float(end) for end in torch.aminmax(added))
-    bias = added if max(high, -low) > noise else None
+    largest = max(high, -low)
+    bias = added if largest > unit * max(size, 1.0) else None
+    noise = unit * max(size, largest, 1.0)
     return Explained(query, key, scaling, softcap, mask, bias, noise)
 
 

@@ -1,0 +1,220 @@
+"""Attention written by hand, in every order of axes: its operands, and nothing else, are found."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import nn
+
+from attnviz_gui.capture import operands
+from attnviz_gui.errors import InputError
+from tests.families.family import Family, build, example
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from attnviz_gui.capture.call import Call, Place
+
+E, H, D = 12, 3, 4
+SMALL = {
+    "vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "pad_token_id": 0,
+}  # fmt: skip
+
+
+class Written(nn.Module):
+    """Projections, and an attention that a test writes."""
+
+    num_heads = H
+
+    def __init__(self, attend: Callable[..., Any]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.q, self.k, self.v = nn.Linear(E, E), nn.Linear(E, E, bias=False), nn.Linear(E, E)
+        self.latents = nn.Parameter(torch.randn(2, E))
+        self.attend = attend
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.attend(self, x)
+
+    def heads(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Query, key and value, (B, T, H, D) each."""
+        return [f(x).unflatten(-1, (H, D)) for f in (self.q, self.k, self.v)]
+
+    def split(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Query, key and value, (B, H, T, D) each."""
+        return [t.transpose(-3, -2) for t in self.heads(x)]
+
+
+def product(m: Written, x: torch.Tensor) -> Any:
+    q, k, v = m.split(x)
+    return torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(D), -1) @ v
+
+
+def einsum(m: Written, x: torch.Tensor) -> Any:
+    q, k, v = m.heads(x)
+    weights = (torch.einsum("bqhd,bkhd->bhqk", q, k) * 0.5).softmax(-1)
+    return torch.einsum("bhqk,bkhd->bqhd", weights, v)
+
+
+def heads_last(m: Written, x: torch.Tensor) -> Any:
+    q, k, v = m.heads(x)
+    weights = (torch.einsum("bqhd,bkhd->bqkh", q, k) * 0.5).softmax(2)
+    return torch.einsum("bqkh,bkhd->bqhd", weights, v)
+
+
+def keys_first(m: Written, x: torch.Tensor) -> Any:
+    q, k, v = m.split(x)
+    return v.mT @ torch.softmax(k @ (q * 0.5).mT, -2)
+
+
+def folded(m: Written, x: torch.Tensor) -> Any:
+    q, k, v = (t.flatten(0, 1) for t in m.split(x))
+    weights = torch.baddbmm(torch.empty(1), q, k.mT, beta=0, alpha=0.5).softmax(-1)
+    return torch.bmm(weights, v)
+
+
+def fused(m: Written, x: torch.Tensor) -> Any:
+    return nn.functional.scaled_dot_product_attention(*m.split(x), scale=0.5)
+
+
+WRITTEN = [product, einsum, heads_last, keys_first, folded, fused]
+
+
+def read(model: nn.Module, *inputs: torch.Tensor) -> tuple[list[Call], list[torch.Tensor]]:
+    """The calls and the model's own weights; its output is the same all the while."""
+    calls: list[Call] = []
+    weights: list[torch.Tensor] = []
+
+    def watch(_place: Place, found: torch.Tensor) -> None:
+        weights.append(found)
+
+    with torch.no_grad():
+        plain = model(*inputs)
+        with operands.recording(model, calls.append):
+            recorded = model(*inputs)
+        with operands.watching(model, watch):
+            watched = model(*inputs)
+    assert torch.equal(plain, recorded)
+    assert torch.equal(plain, watched)
+    return calls, weights
+
+
+def attention(call: Call) -> torch.Tensor:
+    """The weights that a call stands for."""
+    logits = call.query @ call.key.mT * call.scaling
+    if call.softcap is not None:
+        logits = call.softcap * torch.tanh(logits / call.softcap)
+    if call.bias is not None:
+        logits = logits + call.bias
+    if call.mask is not None:
+        logits = logits.masked_fill(~call.mask, -torch.inf)
+    return logits.softmax(-1)
+
+
+@pytest.mark.parametrize("attend", WRITTEN, ids=lambda f: f.__name__)
+def test_query_key_and_value_in_any_order(attend: Callable[..., Any]) -> None:
+    model = Written(attend)
+    x = torch.randn(2, 5, E)
+    (call,), (weights,) = read(model, x)
+    with torch.no_grad():
+        expected = model.split(x)
+    for found, own in zip((call.query, call.key, call.value), expected, strict=True):
+        assert found.shape == own.shape == (2, H, 5, D)
+        assert (found - own).abs().max() <= 1e-6
+    assert call.scaling == pytest.approx(0.5)
+    assert call.bias is None
+    assert call.mask is None
+    assert call.softcap is None
+    assert not call.cross
+    assert call.place == ("Written", 0)
+    assert (attention(call) - weights).abs().max() <= 1e-6
+
+
+def test_what_is_added_is_told_apart() -> None:
+    position = torch.randn(H, 5, 5)
+    later = torch.ones(5, 5, dtype=torch.bool).triu(1)
+
+    def attend(m: Written, x: torch.Tensor) -> Any:
+        q, k, v = m.split(x)
+        logits = q @ k.mT / 2
+        logits = torch.tanh(logits / 3) * 3 + position
+        logits[..., later] = -1e4
+        return logits.softmax(-1) @ v
+
+    (call,), (weights,) = read(Written(attend), torch.randn(2, 5, E))
+    assert call.softcap == 3
+    assert call.scaling == pytest.approx(0.5)
+    assert call.mask is not None
+    assert torch.equal(call.mask[0, 0], ~later)
+    assert call.bias is not None
+    assert (call.bias - position.masked_fill(later, 0)).abs().max() <= 1e-6
+    assert (attention(call) - weights).abs().max() <= 1e-6
+
+
+def test_a_learned_query() -> None:
+    def attend(m: Written, x: torch.Tensor) -> Any:
+        return (m.latents @ m.k(x).mT).softmax(-1) @ m.v(x)
+
+    (call,), (weights,) = read(Written(attend), torch.randn(3, 5, E))
+    assert call.query.shape == (3, 1, 2, E)
+    assert call.cross
+    assert (attention(call) - weights).abs().max() <= 1e-6
+
+
+def test_a_softmax_of_a_layer_is_no_attention() -> None:
+    def attend(m: Written, x: torch.Tensor) -> Any:
+        gate = m.k(x).softmax(-1)
+        return product(m, x).sum() + gate @ torch.ones(E, 2)
+
+    calls, _ = read(Written(attend), torch.randn(2, 5, E))
+    assert [call.key.shape for call in calls] == [(2, H, 5, D)]
+
+
+def test_values_that_are_not_found_are_empty() -> None:
+    def attend(m: Written, x: torch.Tensor) -> Any:
+        q, k, _ = m.split(x)
+        return (q @ k.mT).softmax(-1).mean(1)
+
+    (call,), _ = read(Written(attend), torch.randn(2, 5, E))
+    assert call.value.shape == (2, H, 5, 0)
+
+
+def test_a_band_is_refused_by_name() -> None:
+    family = Family("LongformerConfig", {**SMALL, "attention_window": 8})
+    model = build(family)
+    said = "family longformer cannot be read: what its softmax is taken of"
+    with (
+        pytest.raises(InputError, match=said),
+        torch.no_grad(),
+        operands.recording(model, lambda _: None),
+    ):
+        model(**example(family, model, (20, 20)))
+    assert _hooks(model) == 0
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_no_trace(kind: type[BaseException]) -> None:
+    model = Written(product)
+    x = torch.randn(2, 5, E)
+    plain = model(x)
+
+    def fail(_call: Call) -> None:
+        raise kind
+
+    for _ in range(2):
+        with pytest.raises(kind), operands.recording(model, fail):
+            model(x)
+        assert _hooks(model) == 0
+    assert torch.equal(model(x), plain)
+    seen: list[Call] = []
+    with operands.recording(model, seen.append):
+        model(x)
+    assert len(seen) == 1
+
+
+def _hooks(model: nn.Module) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
