@@ -52,6 +52,10 @@ _SEEN: WeakKeyDictionary[torch.nn.Module, tuple[object, tuple[str, ...], tuple[P
     WeakKeyDictionary()
 )
 
+# Where the random numbers began in a model's last run, for models that draw some (which patches
+# to leave out): its own attention is then asked for on the same ones.
+_DRAWN: WeakKeyDictionary[torch.nn.Module, torch.Tensor] = WeakKeyDictionary()
+
 
 class _Ended(BaseException):
     """The last attention was noted; no `Exception`, so that no model takes it for a failure."""
@@ -302,9 +306,6 @@ def reads(model: torch.nn.Module) -> bool:
     return any(_FUNCTIONS.called_by(type(module)) for module in model.modules())
 
 
-readable = reads
-
-
 def _attends(cls: type) -> bool:
     """Return whether a class computes attention itself, as told by its code: softmax and product.
 
@@ -331,6 +332,7 @@ def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterat
     """
     found = attentions(model)
     run = _Recording(model, found, on_call)
+    began = torch.get_rng_state()
     with (
         standing_in(rotary.spots(found), rotary.stand_in),
         rotary.noting(run.rotations),
@@ -341,6 +343,10 @@ def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterat
             run.finish()
         except _Ended:
             pass
+    if not torch.equal(began, torch.get_rng_state()):
+        _DRAWN[model] = began
+    else:
+        _DRAWN.pop(model, None)
 
 
 @contextmanager
@@ -351,8 +357,12 @@ def watching(
 
     The block runs the model once, with its eager attention.
     """
-    with _reading(model, attentions(model), _Watching(model, on_weights)):
-        yield
+    began = _DRAWN.get(model)
+    with torch.random.fork_rng(devices=[], enabled=began is not None):
+        if began is not None:
+            torch.set_rng_state(began)
+        with _reading(model, attentions(model), _Watching(model, on_weights)):
+            yield
 
 
 @contextmanager

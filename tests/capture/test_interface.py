@@ -292,6 +292,24 @@ def test_attention_that_passes_the_interface_by() -> None:
     assert not any(m._forward_pre_hooks for m in model.modules())
 
 
+def test_a_model_that_draws_random_numbers_is_watched_on_the_same_ones() -> None:
+    model = build(
+        Family(
+            "ViTMAEConfig",
+            {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+             "num_attention_heads": 4, "image_size": 32, "patch_size": 8},
+            inputs="image",
+        )
+    )  # fmt: skip
+    inputs = example("vit", model)
+    first, calls = read(model, inputs), read(model, inputs)
+    assert not torch.equal(first[0].key, calls[0].key)  # other patches were left out
+    state = torch.get_rng_state()
+    for call, (_, own) in zip(calls, watched(model, inputs), strict=True):
+        assert (weights(call) - own).abs().max() <= 1e-6
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
