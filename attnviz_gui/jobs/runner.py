@@ -18,13 +18,13 @@ from attnviz_gui.errors import Cancelled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from attnviz_gui.capture.progress import Progress
+    from attnviz_gui.capture.progress import Report
 
 
 class Request(Protocol):
     """All that a piece of work needs; calling it changes nothing else."""
 
-    def __call__(self, progress: Progress, cancel: threading.Event, /) -> Any:
+    def __call__(self, progress: Report, cancel: threading.Event, /) -> Any:
         """Do the work; say how far it is, and stop with `Cancelled` when told to."""
 
 
@@ -38,9 +38,9 @@ class Worker:
         """Queue a call."""
         self._pool.submit(function, *arguments)
 
-    def close(self) -> None:
-        """Drop what is queued, and wait until the thread has ended."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, *, finish: bool = False) -> None:
+        """Drop what is queued (`finish`: do it still), and wait until the thread has ended."""
+        self._pool.shutdown(wait=True, cancel_futures=not finish)
 
 
 class Runner(QObject):
@@ -48,11 +48,12 @@ class Runner(QObject):
 
     started = Signal()
     progressed = Signal(int, int)  # steps done, steps in all; 0 in all: not known yet
+    told = Signal(str)  # what is being done, in words; none while a model runs
     finished = Signal(object)  # what the request returned
     failed = Signal(object)  # the exception that ended it
     stopped = Signal()  # finished, failed or cancelled: nothing is running for the user now
 
-    _progress = Signal(int, int, int)
+    _progress = Signal(int, int, int, str)
     _ended = Signal(int, object, object)
 
     def __init__(self, worker: Worker, parent: QObject | None = None) -> None:
@@ -97,8 +98,9 @@ class Runner(QObject):
         self._closed = True
         self.cancel()
 
-    def _on_progress(self, number: int, done: int, total: int) -> None:
+    def _on_progress(self, number: int, done: int, total: int, words: str) -> None:
         if number == self._number:
+            self.told.emit(words)
             self.progressed.emit(done, total)
 
     def _on_ended(self, number: int, result: object, fault: BaseException | None) -> None:
@@ -119,7 +121,7 @@ def _run(
     request: Request,
     number: int,
     cancel: threading.Event,
-    progress: Callable[[int, int, int], object],
+    progress: Callable[[int, int, int, str], object],
     ended: Callable[[int, object, object], object],
 ) -> None:
     """Run the request in the worker; every way it can end is reported, none is swallowed."""
@@ -127,7 +129,9 @@ def _run(
     fault: BaseException | None = None
     try:
         if not cancel.is_set():
-            result = request(lambda done, total: progress(number, done, total), cancel)
+            result = request(
+                lambda done, total, words="": progress(number, done, total, words), cancel
+            )
     except BaseException as error:  # noqa: BLE001 - reported to the user by whoever listens
         fault = error
     if cancel.is_set():

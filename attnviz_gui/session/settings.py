@@ -25,6 +25,9 @@ class Settings:
 
     theme: str = "system"  # system, light, dark
     recent_models: tuple[str, ...] = ()
+    recent_captures: tuple[str, ...] = ()
+    recent_texts: tuple[str, ...] = ()
+    capture_folder: str = ""
     export_folder: str = ""
     export_scale: int = 2
     color_scale: str = "linear"
@@ -78,6 +81,11 @@ def save_settings(settings: Settings, file: Path | None = None) -> None:
     """Write the settings; raises OSError where that is impossible."""
     text = json.dumps(asdict(settings), ensure_ascii=False, indent=2) + "\n"
     replace_file(file or settings_file(), text.encode())
+
+
+def without(recent: tuple[str, ...], gone: str) -> tuple[str, ...]:
+    """Return the list of recent entries without one of them."""
+    return tuple(item for item in recent if item != gone)
 
 
 def with_recent(recent: tuple[str, ...], new: str) -> tuple[str, ...]:

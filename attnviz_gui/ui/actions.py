@@ -12,6 +12,7 @@ from attnviz_gui.errors import InputError
 from attnviz_gui.jobs.requests import FitRequest
 
 if TYPE_CHECKING:
+    from attnviz_gui.capture.record import Capture
     from attnviz_gui.geometry.fit import Fit
     from attnviz_gui.ui.main_window import MainWindow
     from attnviz_gui.ui.panels.dock import PanelDock
@@ -112,6 +113,63 @@ class Actions:
         dialog.setOption(QFileDialog.Option.ShowDirsOnly)
         self._ask(dialog)
 
+    def choose_hub_model(self) -> None:
+        """Let the user name a model of the hub, to be downloaded and run."""
+        from attnviz_gui.ui.dialogs.download import DownloadDialog
+
+        dialog = DownloadDialog(self.window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.wanted.connect(self.window.runs.download)
+        dialog.open()
+
+    def save_capture(self) -> None:
+        """Ask where to save the capture on show."""
+        window = self.window
+        capture = window.document.capture
+        if capture is None:
+            window.banner.say("There is nothing to save yet: type a text and press Run.")
+            return
+        dialog = QFileDialog(window, "Save capture", window.memory.settings.capture_folder)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)  # asks before it overwrites
+        dialog.setFileMode(QFileDialog.FileMode.AnyFile)
+        dialog.setNameFilter("Captures (*.safetensors)")
+        dialog.setDefaultSuffix("safetensors")
+        dialog.selectFile(f"{_file_name(capture.model_name)}.safetensors")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(lambda path: self.save_to(Path(path), capture))
+        dialog.open()
+
+    def save_to(self, path: Path, capture: Capture) -> None:
+        """Save a capture in the worker."""
+        if path.suffix != ".safetensors":
+            self.window.banner.say(
+                f"The capture was not saved: name the file {path.stem}.safetensors, so that it can "
+                "be opened again.",
+                fault=True,
+            )
+            return
+        self.window.statusBar().showMessage(f"Saving {path.name}…")
+        self.window.files.save(capture, path)
+
+    def saved(self, path: Path) -> None:
+        """Say that a capture is written, and keep it among the recent ones."""
+        self.window.memory.change(capture_folder=str(path.parent))
+        self.window.memory.add_file("captures", str(path))
+        self.window.statusBar().showMessage(f"Saved to {path}", 8000)
+
+    def save_failed(self, fault: BaseException) -> None:
+        """Say why a capture is not written."""
+        self.window.statusBar().clearMessage()
+        if not isinstance(fault, InputError):
+            raise fault
+        self.window.banner.say(str(fault), fault=True)
+
+    def lost(self, kind: str, path: str) -> None:
+        """Take what is no longer there off the recent ones."""
+        self.window.memory.forget(kind, path)
+        if kind == "models":
+            self.window.text_bar.set_models(self.window.memory.settings.recent_models)
+
     def choose_file(self) -> None:
         """Let the user look for a text or a capture."""
         dialog = QFileDialog(self.window, "Text or capture")
@@ -143,3 +201,8 @@ class Actions:
         )
         names = ", ".join(path.name for path in written)
         self.window.statusBar().showMessage(f"Written to {folder}: {names}", 8000)
+
+
+def _file_name(words: str) -> str:
+    """Return words as the name of a file that every system takes."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in words)[:80] or "capture"

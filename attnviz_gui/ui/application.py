@@ -74,7 +74,7 @@ def start_on_screen() -> QApplication:
 
 
 def show(capture_or_model: Any) -> None:
-    """Open the window on a capture or a loaded model; returns when it is closed.
+    """Open the window on a capture, a loaded model or a module; returns when it is closed.
 
     Where somebody else has started Qt (a notebook's ``%gui qt``), their event loop runs the
     window, and the call returns at once.
@@ -88,10 +88,14 @@ def show(capture_or_model: Any) -> None:
     from attnviz_gui.ui.main_window import MainWindow
 
     # A loaded model is known by what the window asks of it: its class would bring torch with it.
-    if not isinstance(capture_or_model, Capture) and not hasattr(capture_or_model, "tokenizer"):
+    if not (
+        isinstance(capture_or_model, Capture)
+        or hasattr(capture_or_model, "tokenizer")
+        or _is_module(capture_or_model)
+    ):
         raise InputError(
-            f"show() takes what capture(), open_capture() or load_model() has returned, not "
-            f"{type(capture_or_model).__name__}."
+            f"show() takes what capture(), open_capture() or load_model() has returned, or a "
+            f"module of PyTorch, not {type(capture_or_model).__name__}."
         )
     app = start_on_screen()
     if isinstance(capture_or_model, Capture):
@@ -104,6 +108,12 @@ def show(capture_or_model: Any) -> None:
     window.destroyed.connect(lambda: _open_windows.remove(window))
     if app.property(_OURS):
         app.exec()
+
+
+def _is_module(thing: object) -> bool:
+    """Return whether something is a module of PyTorch, which is never imported to find out."""
+    nn = sys.modules.get("torch.nn")
+    return nn is not None and isinstance(thing, nn.Module)
 
 
 def run_window(files: Sequence[str] = (), *, quit_when_ready: bool = False) -> int:

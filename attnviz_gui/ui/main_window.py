@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
@@ -14,6 +15,7 @@ from attnviz_gui.jobs.runner import Runner, Worker
 from attnviz_gui.session.document import Document
 from attnviz_gui.session.watch import WatchedPair
 from attnviz_gui.ui.actions import Actions
+from attnviz_gui.ui.files import Files
 from attnviz_gui.ui.layout import Workspace
 from attnviz_gui.ui.memory import Memory
 from attnviz_gui.ui.menus import fill_menus
@@ -33,7 +35,6 @@ from attnviz_gui.ui.views.token_strip import TokenStrip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent
 
@@ -134,7 +135,15 @@ class MainWindow(QMainWindow):
         do = self.actions_
         self.runs = Runs(self.text_bar, self.banner, self.runner, self.document, self)
         self.runs.model_ran.connect(self._remember_model)
+        self.runs.opened.connect(self.memory.add_file)
+        self.runs.lost.connect(do.lost)
+        self.files = Files(self)
+        self.files.saved.connect(do.saved)
+        self.files.failed.connect(do.save_failed)
+        self.files.listed.connect(lambda found: self.text_bar.set_models(hub=found))
         self.text_bar.folder_wanted.connect(do.choose_folder)
+        self.text_bar.hub_wanted.connect(do.choose_hub_model)
+        self.text_bar.opened.connect(self.files.look)
         self.status.cancel_button.clicked.connect(self.runs.cancel)
         self.normalization_panel.fit_wanted.connect(do.fit)
         self.normalization_panel.offload = self.prover
@@ -161,7 +170,9 @@ class MainWindow(QMainWindow):
     def _begin(self, capture: Capture | None, model: Any, files: Sequence[Path]) -> None:
         self._first = QTimer(self, singleShot=True, interval=_FIRST_RUN_MS)
         if model is not None:
-            self.text_bar.add_model(model.name, model)
+            # A module has a name of its own only by chance.
+            name = model.name if hasattr(model, "tokenizer") else type(model).__name__
+            self.text_bar.add_model(name, model)
         if capture is not None:
             self.runs.show_capture(capture)
             return
@@ -191,7 +202,11 @@ class MainWindow(QMainWindow):
         QTimer.singleShot(0, self, self.ready.emit)
 
     def _remember_model(self, source: Any) -> None:
-        if isinstance(source, str) and source != BUNDLED and self.memory.add_model(source):
+        if not isinstance(source, str) or source == BUNDLED:
+            return
+        if not Path(source).is_absolute():  # of the hub
+            self.files.look()
+        elif self.memory.add_model(source):
             self.text_bar.set_models(self.memory.settings.recent_models)
 
     # -- Qt ----------------------------------------------------------------------------------
@@ -234,6 +249,7 @@ class MainWindow(QMainWindow):
         self.runner.close()
         for offloader in self.offloaders:
             offloader.close()
+        self.files.close()
         for worker in self.workers:
             worker.close()
         for part in (

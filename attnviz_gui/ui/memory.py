@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QByteArray, QSettings
 
-from attnviz_gui.session.settings import Settings, load_settings, save_settings, with_recent
+from attnviz_gui.session.settings import (
+    Settings,
+    load_settings,
+    save_settings,
+    with_recent,
+    without,
+)
 from attnviz_gui.ui.faults import log
 
 if TYPE_CHECKING:
@@ -34,6 +40,24 @@ class Memory:
         new = recent != self.settings.recent_models
         self.change(recent_models=recent)
         return new
+
+    def add_file(self, kind: str, path: str) -> None:
+        """Put a file in front of the recent ones; `kind`: ``captures`` or ``texts``."""
+        name = f"recent_{kind}"
+        self.change(**{name: with_recent(getattr(self.settings, name), path)})
+
+    def recent(self, kind: str) -> tuple[str, ...]:
+        """Return the recent ``models``, ``captures`` or ``texts``, the newest first."""
+        found: tuple[str, ...] = getattr(self.settings, f"recent_{kind}")
+        return found
+
+    def forget(self, kind: str, path: str) -> None:
+        """Take an entry off the recent ones."""
+        self.change(**{f"recent_{kind}": without(self.recent(kind), path)})
+
+    def clear(self, kind: str) -> None:
+        """Forget all recent entries of a kind."""
+        self.change(**{f"recent_{kind}": ()})
 
     def restore(self, document: Document, window: QMainWindow, panels: QMainWindow) -> None:
         """Bring back the options and the layout."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QUrl
+from PySide6.QtCore import QDir, QUrl
 from PySide6.QtGui import QActionGroup, QDesktopServices, QKeySequence
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.main_window import MainWindow
 
 Key = QKeySequence | QKeySequence.StandardKey | str | None
+
+
+_LONGEST = 64  # characters of a path
 
 
 def fill_menus(window: MainWindow) -> None:
@@ -51,10 +54,47 @@ def _file(window: MainWindow, menu: QMenu) -> None:
     standard = QKeySequence.StandardKey
     _add(menu, "Open &text or capture…", window.actions_.choose_file, standard.Open)
     _add(menu, "Open &model folder…", window.actions_.choose_folder)
+    _add(menu, "&Download a model…", window.actions_.choose_hub_model)
+    for kind in ("captures", "texts", "models"):
+        _recent(window, menu.addMenu(f"Recent {kind}"), kind)
     menu.addSeparator()
+    _add(menu, "&Save capture as…", window.actions_.save_capture, standard.Save)
     _add(menu, "&Export figures…", window.actions_.export, "Ctrl+E")
     menu.addSeparator()
     _add(menu, "&Quit", window.close, standard.Quit)
+
+
+def _recent(window: MainWindow, menu: QMenu, kind: str) -> None:
+    """Fill a menu with the recent files of a kind whenever it opens."""
+
+    def clear() -> None:
+        window.memory.clear(kind)
+        if kind == "models":
+            window.text_bar.set_models(())
+
+    def fill() -> None:
+        menu.clear()
+        for path in window.memory.recent(kind):
+            _add(menu, _short(path), partial(window.runs.open_recent, kind, path)).setToolTip(path)
+        if menu.isEmpty():
+            menu.addAction("None yet").setEnabled(False)
+            return
+        menu.addSeparator()
+        _add(menu, "Clear this list", clear)
+
+    menu.setObjectName(f"recent_{kind}")
+    menu.setToolTipsVisible(True)
+    menu.aboutToShow.connect(fill)
+
+
+def _short(path: str) -> str:
+    """Return a path as a menu shows it: from the home folder, its middle left out if long."""
+    home = QDir.homePath()
+    text = "~" + path[len(home) :] if path.startswith(home + "/") else path
+    if len(text) > _LONGEST:
+        half = _LONGEST // 2
+        text = f"{text[:half]}…{text[-half:]}"
+    return text.replace("&", "&&")  # one alone would mark a key
 
 
 def _edit(window: MainWindow, menu: QMenu) -> None:

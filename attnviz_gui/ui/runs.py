@@ -5,18 +5,19 @@ Wires the text bar, the runner, the banner and the document; draws nothing and c
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
 from attnviz_gui.errors import InputError
-from attnviz_gui.jobs.requests import RunRequest
+from attnviz_gui.jobs.requests import OpenRequest, RunRequest
 from attnviz_gui.session.files import is_there, read_text
 from attnviz_gui.ui.faults import details_of, log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from PySide6.QtCore import QUrl
 
@@ -32,6 +33,8 @@ class Runs(QObject):
     """What Run, a chosen model, an opened file and typing during a run set going."""
 
     model_ran = Signal(object)  # the source of a model that has just given a picture
+    opened = Signal(str, str)  # what was opened, captures or texts, and its path
+    lost = Signal(str, str)  # what is gone: models, captures or texts, and its path
 
     def __init__(
         self, bar: TextBar, banner: Banner, runner: Runner, document: Document, parent: QObject
@@ -42,12 +45,13 @@ class Runs(QObject):
         self.runner = runner
         self.document = document
         self._wanted: Any = bar.source  # the model of the run under way
+        self._then: Callable[[Any], object] = self._on_finished
         self._note = ""  # to be said once what was opened is on show
         bar.run_wanted.connect(self.run)
         bar.model_chosen.connect(self.run_model)
         bar.edited.connect(self._on_edit)
         bar.retyped.connect(self.run)
-        runner.finished.connect(self._on_finished)
+        runner.finished.connect(lambda result: self._then(result))
         runner.failed.connect(self._on_failed)
         runner.stopped.connect(self._on_stopped)
 
@@ -58,6 +62,10 @@ class Runs(QObject):
     def run_model(self, source: Any) -> None:
         """Run the text on another model; the old one stays in use if that fails."""
         self._submit(source, "first")
+
+    def download(self, repository: str) -> None:
+        """Run the text on a model that is fetched from the hub first."""
+        self._submit(repository, "first", download=True)
 
     def split(self) -> None:
         """Run the whole of a long text, in parts."""
@@ -75,7 +83,7 @@ class Runs(QObject):
         if len(models) > 1 or len(others) > 1:
             self._note = "Only one text and one model folder are opened at a time: the first ones."
         if models and others and others[0].suffix != ".safetensors":
-            self.open_text(others[0], str(models[0]))
+            self.open_text(others[0], str(models[0].absolute()))
             return
         for path in (*models[:1], *others[:1]):
             self.open(path)
@@ -90,18 +98,28 @@ class Runs(QObject):
 
     def open(self, path: Path) -> None:
         """Open whatever a file is: a model folder, a capture, a text."""
+        path = path.absolute()  # a folder a/b is no id of the hub, and recent files stay found
         try:
             if path.is_dir():
                 self.run_model(str(path))
             elif path.suffix == ".safetensors":
                 _refuse_pipe(path)
-                from attnviz_gui.session.store import open_capture
-
-                self.show_capture(open_capture(path))
+                self._open_capture(path)
             else:
                 self.open_text(path, self.bar.source)
         except InputError as error:
             self._refuse(error)
+
+    def open_recent(self, kind: str, path: str) -> None:
+        """Open one of the recent models, captures or texts; one that is gone is said to be."""
+        if not is_there(Path(path)):
+            self.lost.emit(kind, path)
+            self._refuse(InputError(f"There is no {path} any more; it is off the recent ones now."))
+            return
+        if kind == "captures":
+            self._open_capture(Path(path))
+        else:
+            self.open(Path(path))
 
     def open_text(self, path: Path, source: Any) -> None:
         """Run a model on a file's text."""
@@ -111,7 +129,23 @@ class Runs(QObject):
         except InputError as error:
             self._refuse(error)
             return
+        self.opened.emit("texts", str(path.absolute()))
         self.run_model(source)
+
+    def _open_capture(self, path: Path) -> None:
+        """Read a capture in the worker; the last picture stays until it is read."""
+        self.bar.forget_pause()
+        self._wanted = None
+        self._then = partial(self._on_opened, path)
+        self.runner.submit(OpenRequest(path))
+
+    def _on_opened(self, path: Path, capture: Capture) -> None:
+        try:
+            self.show_capture(capture)
+        except InputError as error:
+            self._refuse(error)
+            return
+        self.opened.emit("captures", str(path))
 
     def show_capture(self, capture: Capture) -> None:
         """Show a capture that was made elsewhere."""
@@ -124,15 +158,17 @@ class Runs(QObject):
         """Run something that makes a capture of its own text."""
         self.bar.forget_pause()
         self._wanted = None
+        self._then = self._on_finished
         self.runner.submit(request)
 
-    def _submit(self, source: Any, long: Long) -> None:
+    def _submit(self, source: Any, long: Long, *, download: bool = False) -> None:
         self.bar.forget_pause()
         self._wanted = source
+        self._then = self._on_finished
         # A source that is no model of transformers says itself how it is run on a text.
         of_its_own = getattr(source, "request", None)
         request = of_its_own(self.bar.text) if of_its_own else None
-        self.runner.submit(request or RunRequest(self.bar.text, source, long))
+        self.runner.submit(request or RunRequest(self.bar.text, source, long, download))
 
     def _on_edit(self) -> None:
         """Typing during a run ends it; the new text runs once typing pauses."""
@@ -181,6 +217,9 @@ class Runs(QObject):
         self.bar.show_source(self.bar.source)
         if isinstance(fault, InputError):
             self._refuse(fault)
+            folder = Path(self._wanted) if isinstance(self._wanted, str) else None
+            if folder is not None and folder.is_absolute() and not is_there(folder):
+                self.lost.emit("models", str(folder))
             return
         log.error(details_of(fault))
         self.banner.say(

@@ -21,10 +21,13 @@ class Status:
         self.facts = QLabel("Loading the model…")
         self.facts.setObjectName("facts")
         self.facts.setContentsMargins(8, 0, 0, 0)
+        self.words = QLabel()
+        self.words.setObjectName("task")
+        self.words.setAccessibleName("What is being done")
         self.progress = QProgressBar()
         self.progress.setObjectName("progress")
         self.progress.setAccessibleName("Progress")
-        self.progress.setToolTip("How far the run is: one step for each layer.")
+        self.progress.setToolTip("How far it is: the layers of a run, the bytes of a download.")
         self.progress.setFixedWidth(180)
         self.progress.setTextVisible(False)
         self.cancel_button = QPushButton("Cancel")
@@ -33,12 +36,14 @@ class Status:
         self.cancel_button.setToolTip("Stop the run; the last picture stays.")
         bar.setSizeGripEnabled(False)
         bar.addWidget(self.facts, 1)
+        bar.addPermanentWidget(self.words)
         bar.addPermanentWidget(self.progress)
         bar.addPermanentWidget(self.cancel_button)
         self._show_running(False)
         runner.started.connect(lambda: self._show_running(True))
         runner.stopped.connect(lambda: self._show_running(False))
         runner.progressed.connect(self._show_progress)
+        runner.told.connect(self._show_words)
         document.picture_changed.connect(self._show_facts)
         document.wanted_changed.connect(self._show_facts)
 
@@ -48,12 +53,17 @@ class Status:
         self.document.wanted_changed.disconnect(self._show_facts, missing_ok=True)
 
     def _show_running(self, running: bool) -> None:
+        self._show_words("")
         self.progress.setVisible(running)
         self.cancel_button.setVisible(running)
         self.cancel_button.setEnabled(running)
         self.progress.setRange(0, 0)
         if not running and self.document.picture is None:
             self.facts.setText("Nothing on show yet: type a text and press Run.")
+
+    def _show_words(self, words: str) -> None:
+        self.words.setText(words)
+        self.words.setVisible(bool(words))
 
     def _show_progress(self, done: int, total: int) -> None:
         self.progress.setRange(0, total)

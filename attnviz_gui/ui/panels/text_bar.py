@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QFontMetricsF
+from PySide6.QtGui import QFontMetricsF, QStandardItemModel
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QPushButton, QWidget
 
 from attnviz_gui.ui.signals import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from PySide6.QtGui import QKeyEvent, QResizeEvent
+    from PySide6.QtGui import QKeyEvent, QResizeEvent, QWheelEvent
 
 BUNDLED = "bundled"
-_CHOOSE = "choose"
+# What two entries of the list do in place of naming a model; no path and no id looks like them.
+_CHOOSE, _DOWNLOAD, _IN_MEMORY = "choose:", "download:", "memory:"
+_WIDEST = 640  # pixels of the open list
 MOST_LINES = 3
 _TYPING_MS = 400  # a pause this long while a run is under way starts the run of the new text
 
@@ -76,6 +78,62 @@ class TextInput(QPlainTextEdit):
         return QSize(160, super().minimumSizeHint().height())
 
 
+class ModelBox(QComboBox):
+    """The list of models: says when it opens, so that it can be brought up to date."""
+
+    opened = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("model_select")
+        self.setAccessibleName("Model")
+        self.setToolTip(
+            "The model that reads the text: bundled, a folder, or one of the Hugging Face hub."
+        )
+        # As wide as a usual name, not as the longest: the text needs the room.
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(24)
+        self.setMaxVisibleItems(24)
+        self.view().setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self._again = False
+
+    def showPopup(self) -> None:
+        """Open the list, wide enough for its entries."""
+        wanted = self.view().sizeHintForColumn(0) + 48  # a frame, a scroll bar
+        self.view().setMinimumWidth(min(max(wanted, self.width()), _WIDEST))
+        super().showPopup()
+        if not self._again:
+            self.opened.emit()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Turning the wheel over a list that is not open runs no other model by mistake."""
+        event.ignore()
+
+    def refill(self, fill: Callable[[], None]) -> None:
+        """Change the entries; a list that is open stays open, at its new size."""
+        was_open = self.view().isVisible()
+        if was_open:
+            self.hidePopup()
+        fill()
+        if was_open:
+            self._again = True
+            try:
+                self.showPopup()
+            finally:
+                self._again = False
+
+    def add_heading(self, words: str) -> None:
+        """Add a line that cannot be chosen."""
+        self.addItem(words)
+        entries = self.model()
+        assert isinstance(entries, QStandardItemModel)
+        item = entries.item(self.count() - 1)
+        item.setEnabled(False)
+        font = self.font()
+        font.setBold(True)
+        item.setFont(font)
+
+
 class TextBar(QWidget):
     """Text, model and Run in one row."""
 
@@ -84,15 +142,14 @@ class TextBar(QWidget):
     edited = Signal()  # the text changed
     model_chosen = Signal(object)  # a source: bundled, a folder, or a model in memory
     folder_wanted = Signal()  # the user wants to look for a model folder
+    hub_wanted = Signal()  # the user wants a model from the hub
+    opened = Signal()  # the list of models opens
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.text_input = TextInput()
-        self.model_select = QComboBox()
-        self.model_select.setObjectName("model_select")
-        self.model_select.setAccessibleName("Model")
-        self.model_select.setToolTip("The model that reads the text: bundled, or a folder on disk.")
-        self.model_select.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.model_select = ModelBox()
+        self.model_select.opened.connect(self.opened)
         self.model_select.currentIndexChanged.connect(self._on_model)
         self.run_button = QPushButton("Run")
         self.run_button.setObjectName("run_button")
@@ -111,7 +168,9 @@ class TextBar(QWidget):
         row.addWidget(self.run_button, 0, top)
         self.source: Any = BUNDLED
         self._in_memory: list[tuple[str, object]] = []
-        self.set_models([])
+        self._folders: tuple[str, ...] = ()
+        self._hub: tuple[str, ...] = ()
+        self._fill()
 
     @property
     def text(self) -> str:
@@ -124,35 +183,69 @@ class TextBar(QWidget):
         cursor.select(cursor.SelectionType.Document)
         cursor.insertText(text)
 
-    def set_models(self, folders: Iterable[str]) -> None:
-        """List the bundled model, these folders, and a way to choose another."""
-        box = self.model_select
-        with quiet(box):
-            box.clear()
-            for name, model in self._in_memory:
-                box.addItem(name, model)
-            box.addItem("all-MiniLM-L6-v2 (bundled)", BUNDLED)
-            for folder in folders:
-                box.addItem(Path(folder).name or folder, folder)
-                box.setItemData(box.count() - 1, folder, Qt.ItemDataRole.ToolTipRole)
-            box.insertSeparator(box.count())
-            box.addItem("Choose a folder…", _CHOOSE)
-        self.show_source(self.source)
+    def set_models(
+        self, folders: Iterable[str] | None = None, hub: Iterable[str] | None = None
+    ) -> None:
+        """List other folders, or other models of the hub's cache; None leaves them as they are."""
+        folders = self._folders if folders is None else tuple(folders)
+        hub = self._hub if hub is None else tuple(hub)
+        if (folders, hub) != (self._folders, self._hub):
+            self._folders, self._hub = folders, hub
+            self.model_select.refill(self._fill)
 
     def add_model(self, name: str, model: object) -> None:
         """List a model that is in memory already, and put it in use."""
         self._in_memory.append((name, model))
-        with quiet(self.model_select):
-            self.model_select.insertItem(0, name, model)
+        self._fill()
         self.show_source(model)
 
     def show_source(self, source: Any) -> None:
         """Say which model is in use, without running it."""
         self.source = source
-        index = self.model_select.findData(source)
-        with quiet(self.model_select):
-            self.model_select.setCurrentIndex(max(index, 0))
-        self.model_select.update()  # it hears of its new index by the signal that was kept quiet
+        box = self.model_select
+        with quiet(box):
+            index = box.findData(self._key(source))
+            if index < 0 and isinstance(source, str):  # until it is among the recent ones
+                box.insertItem(0, Path(source).name or source, source)
+                index = 0
+            box.setCurrentIndex(max(index, 0))
+        box.update()  # it hears of its new index by the signal that was kept quiet
+
+    def _fill(self) -> None:
+        """List all models, by where they are."""
+        box = self.model_select
+        with quiet(box):
+            box.clear()
+            for n, (name, _) in enumerate(self._in_memory):
+                box.addItem(name, f"{_IN_MEMORY}{n}")
+                box.setItemData(n, "In memory", Qt.ItemDataRole.ToolTipRole)
+            box.addItem("all-MiniLM-L6-v2 (bundled)", BUNDLED)
+            if self._folders:
+                box.insertSeparator(box.count())
+                box.add_heading("Recent folders")
+            names = [Path(folder).name or folder for folder in self._folders]
+            for folder, name in zip(self._folders, names, strict=True):
+                # Two of one name are told apart by where they are.
+                where = f"  ({Path(folder).parent})" if names.count(name) > 1 else ""
+                box.addItem(name + where, folder)
+                box.setItemData(box.count() - 1, folder, Qt.ItemDataRole.ToolTipRole)
+            if self._hub:
+                box.insertSeparator(box.count())
+                box.add_heading("Hugging Face hub, on this machine")
+            for repository in self._hub:
+                box.addItem(repository, repository)
+            box.insertSeparator(box.count())
+            box.addItem("Choose a folder…", _CHOOSE)
+            box.addItem("Download from the Hugging Face hub…", _DOWNLOAD)
+        self.show_source(self.source)
+
+    def _key(self, source: Any) -> str:
+        """Return what an entry holds for a source: a module itself would be taken for a list."""
+        if isinstance(source, str):
+            return source
+        models = [model for _, model in self._in_memory]
+        found = [n for n, model in enumerate(models) if model is source]
+        return f"{_IN_MEMORY}{found[0] if found else -1}"
 
     @property
     def waiting(self) -> bool:
@@ -168,9 +261,11 @@ class TextBar(QWidget):
         self._typing.stop()
 
     def _on_model(self, index: int) -> None:
-        source = self.model_select.itemData(index)
-        if source == _CHOOSE:
-            self.show_source(self.source)  # until a folder is chosen, the model is the old one
-            self.folder_wanted.emit()
-        elif source is not None:
-            self.model_chosen.emit(source)
+        key = self.model_select.itemData(index)
+        if key in (_CHOOSE, _DOWNLOAD):
+            self.show_source(self.source)  # until one is chosen, the model is the old one
+            (self.folder_wanted if key == _CHOOSE else self.hub_wanted).emit()
+        elif isinstance(key, str) and key.startswith(_IN_MEMORY):
+            self.model_chosen.emit(self._in_memory[int(key.removeprefix(_IN_MEMORY))][1])
+        elif key is not None:
+            self.model_chosen.emit(key)
