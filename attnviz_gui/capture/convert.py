@@ -118,11 +118,12 @@ def main_special(calls: Sequence[Call], forward: Forward, row: int, names: Names
 
 
 def check_names(calls: Sequence[Call], forward: Forward, row: int, names: Names) -> None:
-    """Raise where no attention has as many tokens as names were given for."""
+    """Raise where no attention has as many tokens as the caller gave names for."""
     lengths = set()
     for rows, columns in kept(forward, calls, row):
         lengths |= {int(rows.sum()), int(columns.sum())}
-    for side, given in names.known.items():
+    for side in names.given:
+        given = names.known[side]
         if len(given) not in lengths:
             raise InputError(
                 f"tokens holds {len(given)} names{' for the decoder' if side == 'decoder' else ''},"

@@ -34,13 +34,15 @@ class Names:
     special : dict of (T,) bool
     grid : (rows, columns) or None
         Of the image's patches.
+    given : tuple of sides
+        Whose names are the caller's: they have to fit.
     """
 
     def __init__(
         self, known: dict[Side, tuple[str, ...]], special: dict[Side, BoolArray],
-        grid: tuple[int, int] | None = None,
+        grid: tuple[int, int] | None = None, given: tuple[Side, ...] = (),
     ) -> None:  # fmt: skip
-        self.known, self.special, self.grid = known, special, grid
+        self.known, self.special, self.grid, self.given = known, special, grid, given
 
     def of(self, side: Side, n: int) -> tuple[str, ...]:
         """Return names for `n` tokens of a side."""
@@ -112,7 +114,7 @@ def names_of_rows(
             text = text or str(model.tokenizer.decode(numbers[~flags]))
         for side, names in own.items():
             known[side] = names[row]
-        rows.append(Names(known, special, grid))
+        rows.append(Names(known, special, grid, tuple(own)))
         texts.append(text or f"input {row + 1}")
     return rows, texts
 

@@ -62,11 +62,16 @@ def text_config(module: Any) -> Any:
 def count_layers(module: Any) -> int:
     """Return how many attentions a run will probably have, 1 at least."""
     config = text_config(module)
-    encoder = getattr(config, "num_hidden_layers", None) or 1
+
+    def layers(name: str) -> int:
+        count = getattr(config, name, None)
+        return count if isinstance(count, int) else 0  # some families count by kind
+
+    encoder = layers("num_hidden_layers") or 1
     decoder = 0
     if getattr(config, "is_encoder_decoder", False):
-        decoder = getattr(config, "decoder_layers", None) or encoder
-    return int(encoder) + 2 * int(decoder)
+        decoder = layers("decoder_layers") or encoder
+    return encoder + 2 * decoder
 
 
 def cannot_run(model: LoadedModel, error: Exception) -> InputError:
