@@ -206,7 +206,8 @@ class TextBar(QWidget):
         with quiet(box):
             index = box.findData(self._key(source))
             if index < 0 and isinstance(source, str):  # until it is among the recent ones
-                box.insertItem(0, Path(source).name or source, source)
+                folder = Path(source)
+                box.insertItem(0, folder.name if folder.is_absolute() else source, source)
                 index = 0
             box.setCurrentIndex(max(index, 0))
         box.update()  # it hears of its new index by the signal that was kept quiet
