@@ -10,8 +10,10 @@ import glob
 import json
 import os
 import shutil
+import sys
 import threading
 import time
+from contextlib import suppress
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -45,6 +47,9 @@ _stopped = threading.Event()
 
 def fetch(repository: str) -> int:
     """Download a model, saying how far it is; returns the exit code."""
+    if sys.stdout is None:  # a program without a console has its pipes all the same
+        with suppress(OSError):
+            sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     threading.Thread(target=_end_with_parent, daemon=True).start()
     constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
     host = urlsplit(constants.ENDPOINT).netloc

@@ -143,11 +143,18 @@ def model_at_hand(
 
 
 def _fetch(repository: str, progress: Report, cancel: threading.Event) -> None:
-    """Download a model unless it is on this machine."""
+    """Download a model unless it is on this machine, with its tokenizer."""
     from attnviz_gui.capture.hub import download, snapshot
 
-    if snapshot(repository) is None:
+    folder = snapshot(repository)
+    if folder is None or not _has_tokenizer(folder):
         download(repository, progress=progress, cancel=cancel)
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    from attnviz_gui.capture.folder import has_tokenizer
+
+    return has_tokenizer(folder)
 
 
 def _folder(source: str) -> Path:

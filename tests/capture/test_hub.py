@@ -118,6 +118,25 @@ def test_a_config_that_claims_millions_of_layers(folder: Path, form: str, where:
         load_model(folder, device="cpu")
 
 
+def test_loading_is_cancelled_between_its_stages(folder: Path) -> None:
+    """At each stage, and nothing is left that hinders the next load."""
+    words: list[str] = []
+    load_model(folder, device="cpu", progress=lambda *news: words.append(news[2]))
+    assert words and set(words) == {"Loading tiny…"}
+    for stage in range(len(words)):
+        said: list[str] = []
+
+        def cancel(after: int = stage, said: list[str] = said) -> bool:
+            return len(said) > after
+
+        with pytest.raises(Cancelled):
+            load_model(
+                folder, device="cpu", progress=lambda *n, s=said: s.append(n[2]), cancel=cancel
+            )
+        assert len(said) == stage + 1
+    assert attnviz_gui.capture(load_model(folder, device="cpu"), TEXT).verify() <= 1e-6
+
+
 # -- downloads -------------------------------------------------------------------------------
 
 

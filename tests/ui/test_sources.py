@@ -240,6 +240,33 @@ def test_a_download_says_how_far_it_is_and_cancel_answers_at_once(qtbot, window,
     qtbot.waitUntil(lambda: window.document.capture.model_name == "tiny", timeout=LONG)
 
 
+def test_a_model_that_is_here_without_its_tokenizer_is_completed(qtbot, window, server, cache):
+    folder = cache / "models--org--tiny"
+    shutil.copytree(cache / "models--org--here", folder)
+    for file in (folder / "snapshots" / COMMIT).glob("*t*"):
+        if file.name not in ("config.json", "model.safetensors"):
+            file.unlink()
+    ask_for(qtbot, window, "org/tiny")
+    qtbot.waitUntil(lambda: window.document.capture.model_name == "tiny", timeout=LONG)
+    asked = len(server.asked)
+    with qtbot.waitSignal(window.runner.finished, timeout=LONG):
+        ask_for(qtbot, window, "org/tiny")
+    assert len(server.asked) == asked  # all of it is here now
+
+
+def test_a_long_name_makes_no_window_wider(qtbot, window):
+    before = window.minimumSizeHint().width()
+    window.runner.started.emit()
+    running = window.minimumSizeHint().width()
+    window.runner.told.emit("Downloading " + "a-very-long-name/" * 20)
+    task = child(window, "task")
+    assert task.isVisible() and task.sizeHint().width() > 1000
+    assert window.minimumSizeHint().width() <= max(before, running + 20)
+    assert task.toolTip() == task.text()
+    window.runner.stopped.emit()
+    assert not task.isVisible()
+
+
 def test_closing_the_window_during_a_download_ends_it(qtbot, window, server):
     server.hold.clear()
     ask_for(qtbot, window, "org/tiny")

@@ -25,9 +25,9 @@ class DownloadDialog(QDialog):
         self.name.setMaxLength(200)
         form.addRow("Model", self.name)
         note = QLabel(
-            "Its configuration, tokenizer and weights are fetched into the cache of the Hugging "
-            "Face hub on this machine, never code. Large models take many gigabytes; Cancel, "
-            "below at the right, stops the download."
+            "Its configuration, tokenizer and weights are fetched into the hub's cache on this "
+            "machine, never code. Large models take many gigabytes. The bottom line of the window "
+            "says how far the download is, and cancels it."
         )
         note.setWordWrap(True)
         note.setProperty("quiet", True)

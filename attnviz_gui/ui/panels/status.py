@@ -24,6 +24,7 @@ class Status:
         self.words = QLabel()
         self.words.setObjectName("task")
         self.words.setAccessibleName("What is being done")
+        self.words.setMinimumWidth(1)  # a long name makes no window wider
         self.progress = QProgressBar()
         self.progress.setObjectName("progress")
         self.progress.setAccessibleName("Progress")
@@ -63,6 +64,7 @@ class Status:
 
     def _show_words(self, words: str) -> None:
         self.words.setText(words)
+        self.words.setToolTip(words)
         self.words.setVisible(bool(words))
 
     def _show_progress(self, done: int, total: int) -> None:
