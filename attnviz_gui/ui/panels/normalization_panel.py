@@ -24,6 +24,7 @@ from attnviz_gui.session.words import number
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.panels.slider import RealSlider
 from attnviz_gui.ui.signals import quiet
+from attnviz_gui.ui.steady import Steady
 
 if TYPE_CHECKING:
     from attnviz_gui.geometry.fit import Fit
@@ -49,7 +50,7 @@ class NormalizationPanel(QGroupBox):
         self.document = document
         self.offload: Offload = at_once
         self._widened = 1.0
-        self._fit_line = ""
+        self._steady = Steady(self._follow_drag, self)
         formula = QLabel("q′ = c·q    k′ = (k + a) / c")
         formula.setToolTip("What the sliders do to every query q and every key k of the head.")
 
@@ -173,13 +174,19 @@ class NormalizationPanel(QGroupBox):
         self._prove()
 
     def _on_frame(self) -> None:
-        """Follow a moving slider: its number and the proof are all that is new then."""
+        """Follow a moving slider: its number and the proof are all that is new then.
+
+        The slider under the mouse is where it is already.
+        """
         sliders = self.document.sliders
-        if not self.document.dragging or sliders.mode != self.mode.currentData():
+        if self.document.dragging and sliders.mode == self.mode.currentData():
+            self._steady.soon()
+        else:
             self.follow()
-            return
-        self.shift.set_value(sliders.t)
-        self.scale.set_value(sliders.scale)
+
+    def _follow_drag(self) -> None:
+        self.shift.set_value(self.document.sliders.t)
+        self.scale.set_value(self.document.sliders.scale)
         self._prove()
 
     def show_fit(self, fit: Fit) -> None:
