@@ -9,17 +9,20 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import shutil
 import sys
 import threading
 import time
 from contextlib import suppress
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import huggingface_hub as hub
 import huggingface_hub.constants as constants
+import huggingface_hub.file_download as file_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -51,6 +54,7 @@ def fetch(repository: str) -> int:
         with suppress(OSError):
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _refuse_paths()
     constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
     host = urlsplit(constants.ENDPOINT).netloc
     try:
@@ -72,8 +76,12 @@ def fetch(repository: str) -> int:
                 f"({constants.HF_HUB_CACHE}) {free / 1e9:,.1f} GB are free; make room."
             )
         _say(total=total)
+        commit = str(info.sha)
+        if not _is_plain(commit):
+            return _fail(f"{host} names a version of {repository} that is none; choose another.")
         folder = hub.snapshot_download(
             repository,
+            revision=commit,
             allow_patterns=[glob.escape(name) for name in names],
             tqdm_class=_Bar,
             max_workers=4,
@@ -90,10 +98,14 @@ def fetch(repository: str) -> int:
     except HfHubHTTPError as error:
         code = getattr(error.response, "status_code", "no")
         return _fail(f"{host} refuses {repository} (answer {code}); try it later.")
+    except PermissionError as error:
+        return _fail(f"{repository} cannot be written: {error}.")
     except Exception as error:  # noqa: BLE001 - of three libraries; the sentence names it
         if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
             return _fail(f"{repository} cannot be written: {error.strerror}, {error.filename}.")
         return _fail(f"{host} cannot be reached ({type(error).__name__}).", offline=True)
+    # Last of all: what a cancelled download leaves is taken for no model.
+    _point_to(Path(folder), commit)
     _say(folder=folder)
     return 0
 
@@ -138,6 +150,35 @@ class _Bar(tqdm):
                     _Bar._said = now
                     _say(done=_Bar._done)
         return None
+
+
+def _is_plain(name: str) -> bool:
+    """Return whether a name that the server gave is fit for a file: no folder, no dots alone."""
+    return re.fullmatch(r"[\w-]{1,128}", name, re.ASCII) is not None
+
+
+def _refuse_paths() -> None:
+    """Let no server's tag of a file, which becomes its name in the cache, lead anywhere else."""
+    usual = getattr(file_download, "_normalize_etag", None)
+    if usual is None:
+        return
+
+    def careful(tag: str | None) -> str | None:
+        plain: str | None = usual(tag)
+        if plain is not None and not _is_plain(plain):
+            raise PermissionError(f"a file's tag is no name: {plain[:80]!r}")
+        return plain
+
+    file_download._normalize_etag = careful  # type: ignore[assignment]
+
+
+def _point_to(folder: Path, commit: str) -> None:
+    """Write down, as the hub's own library does, that the main branch stands for a commit."""
+    main = folder.parents[1] / "refs" / "main"
+    main.parent.mkdir(parents=True, exist_ok=True)
+    temporary = main.with_name(f"main.{os.getpid()}.tmp")
+    temporary.write_text(commit)
+    temporary.replace(main)
 
 
 def _free() -> int:

@@ -21,7 +21,8 @@ class StandIn(ThreadingHTTPServer):
 
     `hold` keeps back every file of more than 64 kB after its first bytes until it is set; `refuse`
     holds the repositories that are answered with an HTTP status and an error code; `mute` lets
-    every answer wait.
+    every answer wait. A hostile one also lists the files `listed`, and says another `commit` or
+    `tag`.
     """
 
     daemon_threads = True
@@ -36,6 +37,8 @@ class StandIn(ThreadingHTTPServer):
         self.mute = threading.Event()
         self.mute.set()
         self.begun = threading.Event()
+        self.listed: list[str] = []
+        self.commit, self.tag = COMMIT, ""
         self.asked: list[str] = []
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,))
         self._thread.start()
@@ -91,14 +94,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_json(self, folder: Path, name: str, *, tree: bool) -> None:
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         listed = [(p.relative_to(folder).as_posix(), p.stat().st_size) for p in files]
+        listed += [(path, 2) for path in self.server.listed]
         if tree:
             answer: object = [
                 {"type": "file", "path": p, "size": size, "oid": "0" * 40} for p, size in listed
             ]
         else:
             answer = {
-                "id": name, "modelId": name, "sha": COMMIT, "private": False, "tags": [],
-                "siblings": [{"rfilename": p, "size": size} for p, size in listed],
+                "id": name, "modelId": name, "sha": self.server.commit, "private": False,
+                "tags": [], "siblings": [{"rfilename": p, "size": size} for p, size in listed],
             }  # fmt: skip
         self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
@@ -110,7 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
         content = path.read_bytes()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
-        self.send_header("ETag", f'"{hashlib.sha1(content, usedforsecurity=False).hexdigest()}"')
+        tag = self.server.tag or hashlib.sha1(content, usedforsecurity=False).hexdigest()
+        self.send_header("ETag", f'"{tag}"')
         self.send_header("X-Repo-Commit", COMMIT)
         self.end_headers()
         if not body:

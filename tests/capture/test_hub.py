@@ -243,6 +243,24 @@ def test_what_the_hub_refuses_is_said(server: StandIn, status: int, code: str, s
     assert hub.snapshot("org/tiny") is None
 
 
+@pytest.mark.parametrize("where", ["listed", "commit", "tag"])
+def test_no_server_writes_outside_the_cache(
+    server: StandIn, tmp_path: Path, cache: Path, where: str
+) -> None:
+    """Neither by a file's path, nor by the names of a version and of a file in the cache."""
+    outside = "../../../../outside"
+    if where == "listed":
+        server.listed = [f"{outside}.json", "/outside.json", "sub/config.json", f"a/{outside}"]
+        hub.download("org/tiny")
+    else:
+        setattr(server, where, outside)
+        with pytest.raises(InputError, match=r"cannot be written|that is none"):
+            hub.download("org/tiny")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names <= {"tiny", "hub"}
+    assert not [path for path in tmp_path.rglob("*outside*") if "tiny" not in path.parts]
+
+
 @pytest.mark.parametrize(
     ("missing", "said"),
     [(["config.json"], "holds no config.json"),
