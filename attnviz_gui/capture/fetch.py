@@ -6,11 +6,13 @@ of JSON how far it is. Ends when its standard input does: when whoever started i
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
 import re
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -57,6 +59,7 @@ def fetch(repository: str) -> int:
     _refuse_paths()
     constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
     host = urlsplit(constants.ENDPOINT).netloc
+    begun = False
     try:
         info = hub.HfApi().model_info(repository, files_metadata=True, timeout=_ANSWER)
         sizes = {s.rfilename: s.size or 0 for s in info.siblings or ()}
@@ -76,6 +79,7 @@ def fetch(repository: str) -> int:
                 f"({constants.HF_HUB_CACHE}) {free / 1e9:,.1f} GB are free; make room."
             )
         _say(total=total)
+        begun = True
         commit = str(info.sha)
         if not _is_plain(commit):
             return _fail(f"{host} names a version of {repository} that is none; choose another.")
@@ -98,11 +102,17 @@ def fetch(repository: str) -> int:
     except HfHubHTTPError as error:
         code = getattr(error.response, "status_code", "no")
         return _fail(f"{host} refuses {repository} (answer {code}); try it later.")
-    except PermissionError as error:
-        return _fail(f"{repository} cannot be written: {error}.")
     except Exception as error:  # noqa: BLE001 - of three libraries; the sentence names it
-        if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
-            return _fail(f"{repository} cannot be written: {error.strerror}, {error.filename}.")
+        network = (ConnectionError, TimeoutError, socket.gaierror)
+        if (
+            isinstance(error, OSError)
+            and error.errno is not None
+            and not isinstance(error, network)
+        ):
+            where = f"{repository} cannot be written to {constants.HF_HUB_CACHE}"
+            return _fail(f"{where}: {error.strerror or error}.")
+        if begun:
+            return _fail(f"The download broke off ({type(error).__name__}); try it again.")
         return _fail(f"{host} cannot be reached ({type(error).__name__}).", offline=True)
     # Last of all: what a cancelled download leaves is taken for no model.
     _point_to(Path(folder), commit)
@@ -166,7 +176,7 @@ def _refuse_paths() -> None:
     def careful(tag: str | None) -> str | None:
         plain: str | None = usual(tag)
         if plain is not None and not _is_plain(plain):
-            raise PermissionError(f"a file's tag is no name: {plain[:80]!r}")
+            raise OSError(errno.EPERM, f"{plain[:80]!r} is no name for a file")
         return plain
 
     file_download._normalize_etag = careful  # type: ignore[assignment]

@@ -202,6 +202,15 @@ def test_a_download_that_falls_silent_is_given_up(
         hub.download("org/tiny")
 
 
+def test_a_cache_that_cannot_be_written_is_said(
+    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+    with pytest.raises(InputError, match=r"org/tiny cannot be written to .*file.hub: Not a direc"):
+        hub.download("org/tiny")
+
+
 def test_no_network_is_said_at_once(server: StandIn, folder: Path, cache: Path) -> None:
     put(folder, cache, "org/other")
     server.close()
