@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnviz_gui.session.words import normalisation_in_words
+from attnviz_gui.session.words import BEFORE_ROTARY, normalisation_in_words
 
 if TYPE_CHECKING:
     from attnviz_gui.session.document import Document
@@ -16,9 +16,11 @@ def caption_of(document: Document, *, normalised: bool = True) -> str:
     if picture is None:
         return ""
     text = " ".join(picture.capture.texts[picture.text].split())
-    facts = [picture.capture.model_name, picture.name]
+    facts = [picture.capture.model_name, picture.title]
     if normalised:
         facts.append(normalisation_in_words(document.sliders))
+        if picture.before_rotary:
+            facts.append(BEFORE_ROTARY)
     if picture.n_hidden:
         facts.append(f"{picture.n_hidden} special tokens hidden")
     told = ", ".join(facts)

@@ -34,7 +34,7 @@ class Group:
     def label(self) -> str:
         """The group and how many layers it has."""
         n = len(self.layers)
-        return f"{self.name} · {n} layer{'' if n == 1 else 's'}"
+        return f"{self.short} · {n} layer{'' if n == 1 else 's'}"
 
     @property
     def numbers(self) -> str:

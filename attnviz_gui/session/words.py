@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from attnviz_gui.session.document import Sliders
 
+BEFORE_ROTARY = "before rotary embedding"
+
 
 def number(value: float, digits: int = 3) -> str:
     """Write a number with `digits` significant digits and a true minus sign.

@@ -10,15 +10,20 @@ from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from attnviz_gui.geometry.process import prepare_for_frames
+from attnviz_gui.jobs.dissection import dissect
 from attnviz_gui.jobs.offloader import Offloader
 from attnviz_gui.jobs.runner import Runner, Worker
+from attnviz_gui.jobs.verifying import Verification
 from attnviz_gui.session.document import Document
 from attnviz_gui.session.watch import WatchedPair
 from attnviz_gui.ui.actions import Actions
 from attnviz_gui.ui.files import Files
 from attnviz_gui.ui.layout import Workspace
+from attnviz_gui.ui.learn import Learn
 from attnviz_gui.ui.memory import Memory
 from attnviz_gui.ui.menus import fill_menus
+from attnviz_gui.ui.panels.anatomy_panel import AnatomyPanel
+from attnviz_gui.ui.panels.badge import BadgeLabel
 from attnviz_gui.ui.panels.banner import Banner
 from attnviz_gui.ui.panels.dock import PanelDock
 from attnviz_gui.ui.panels.head_panel import HeadPanel
@@ -77,10 +82,13 @@ class MainWindow(QMainWindow):
             Offloader(geometry_worker, self.actions_.geometry_failed, self) for _ in range(5)
         )
         self.fitter, self.prover, self.pairer, self.counter, self.drawer = self.offloaders
+        self.dissector = Offloader(model_worker, self.actions_.geometry_failed, self)
         self.document.offload = self.drawer
+        self.verification = Verification(self.document, model_worker, self.runner, self)
         self._make_parts()
         self._lay_out()
         fill_menus(self)
+        self.learn = Learn(self)
         self._connect(faults)
         self.memory.restore(self.document, self, self.workspace)
         self._begin(capture, model, files)
@@ -93,6 +101,7 @@ class MainWindow(QMainWindow):
         self.text_bar.set_models(self.memory.settings.recent_models)
         self.banner = Banner()
         self.token_strip = TokenStrip(d, theme)
+        self.key_strip = TokenStrip(d, theme, side="key")
         self.heatmap = HeatmapView(d, theme)
         self.scatter = ScatterView(d, theme)
         self.embedding = EmbeddingView(d, theme)
@@ -106,6 +115,10 @@ class MainWindow(QMainWindow):
             PanelDock("Queries and keys", self.embedding, self.plane_options),
             PanelDock("Dot product and distance", self.scatter),
         )
+        self.badge = BadgeLabel()
+        self.docks[0].header.add_badge(self.badge)
+        self.anatomy_panel = AnatomyPanel(d, theme)
+        self.anatomy = self.anatomy_panel.anatomy
         self.status = Status(self.statusBar(), d, self.runner)
 
     def _lay_out(self) -> None:
@@ -120,7 +133,7 @@ class MainWindow(QMainWindow):
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.workspace = Workspace(scroll, *self.docks)
+        self.workspace = Workspace(scroll, *self.docks, self.anatomy_panel)
         centre = QWidget()
         rows = QVBoxLayout(centre)
         rows.setContentsMargins(0, 0, 0, 0)
@@ -128,6 +141,7 @@ class MainWindow(QMainWindow):
         rows.addWidget(self.text_bar)
         rows.addWidget(self.banner)
         rows.addWidget(self.token_strip)
+        rows.addWidget(self.key_strip)
         rows.addWidget(self.workspace, 1)
         self.setCentralWidget(centre)
 
@@ -155,16 +169,24 @@ class MainWindow(QMainWindow):
             dock.menu.addSeparator()
             dock.menu.addAction("Copy").triggered.connect(lambda _=False, d=dock: do.copy(d))
             dock.menu.addAction("Export…").triggered.connect(lambda _=False, d=dock: do.export(d))
+        self.anatomy.dissect, self.anatomy.offload = dissect, self.dissector
+        self.anatomy_panel.header.doubled.connect(
+            lambda: self.workspace.maximise(self.anatomy_panel)
+        )
+        self.anatomy_panel.refused.connect(self.banner.say)
+        self.anatomy_panel.done.connect(lambda line: self.statusBar().showMessage(line, 8000))
         self.document.picture_changed.connect(self._on_picture)
+        self.verification.changed.connect(self._show_badge)
         if faults is not None:
             faults.happened.connect(
                 lambda sentence, details: self.banner.say(sentence, fault=True, details=details)
             )
-        for view in self.views:
+        for view in (*self.views, self.anatomy):
             self.runner.started.connect(partial(view.say_running, True))
             self.runner.stopped.connect(partial(view.say_running, False))
             view.start()
-        self.token_strip.start()
+        for strip in (self.token_strip, self.key_strip):
+            strip.start()
         _application().styleHints().colorSchemeChanged.connect(self._on_desktop_theme)
 
     def _begin(self, capture: Capture | None, model: Any, files: Sequence[Path]) -> None:
@@ -188,7 +210,7 @@ class MainWindow(QMainWindow):
         self.memory.change(theme=setting)
         self.theme = chosen_theme(setting)
         dress(_application(), self.theme)
-        for view in (*self.views, self.token_strip):
+        for view in (*self.views, self.anatomy, self.token_strip, self.key_strip):
             view.retheme(self.theme)
 
     def _on_desktop_theme(self) -> None:
@@ -198,8 +220,11 @@ class MainWindow(QMainWindow):
     def _on_picture(self) -> None:
         picture = self.document.picture
         assert picture is not None
-        self.setWindowTitle(f"{picture.name} · {picture.capture.model_name} · AttnViz")
+        self.setWindowTitle(f"{picture.title} · {picture.capture.model_name} · AttnViz")
         QTimer.singleShot(0, self, self.ready.emit)
+
+    def _show_badge(self) -> None:
+        self.badge.say(self.verification.badge)
 
     def _remember_model(self, source: Any) -> None:
         if not isinstance(source, str) or source == BUNDLED:
@@ -246,15 +271,16 @@ class MainWindow(QMainWindow):
         self.workspace.restore()
         self.memory.save(self.document, self, self.workspace)
         self.hide()
+        self.verification.stop()
         self.runner.close()
-        for offloader in self.offloaders:
+        for offloader in (*self.offloaders, self.dissector):
             offloader.close()
         self.files.close()
         for worker in self.workers:
             worker.close()
         for part in (
-            *self.views, self.token_strip, self.head_panel, self.normalization_panel,
-            self.heatmap_options, self.plane_options, self.status,
+            *self.views, self.anatomy, self.token_strip, self.key_strip, self.head_panel,
+            self.normalization_panel, self.heatmap_options, self.plane_options, self.status,
         ):  # fmt: skip
             part.stop()
         self.document.picture_changed.disconnect(self._on_picture, missing_ok=True)

@@ -37,7 +37,7 @@ def test_groups_have_short_names_and_their_layers(kinds, wanted):
 
 def test_a_group_in_words_and_the_same_place_in_another():
     encoder, own, cross = groups(layers(BART))
-    assert cross.label == "decoder, cross-attention · 2 layers"
+    assert cross.label == "decoder, cross · 2 layers"
     assert (encoder.numbers, cross.numbers) == ("0, 1", "3, 5")
     assert groups(layers([("", "self")] * 6))[0].numbers == "0–5"
     assert own.like(1, encoder) == 4

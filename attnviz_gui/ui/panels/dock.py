@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 )
 
 from attnviz_gui.ui.panels.buttons import tool_button
+from attnviz_gui.ui.steady import Steady
 from attnviz_gui.ui.theme import font
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class ElidedLabel(QWidget):
 
 
 class PanelHeader(QWidget):
-    """Title at the left, numbers at the right, then the options and the menu."""
+    """Title at the left, numbers at the right, then a badge where there is one, and the menu."""
 
     doubled = Signal()
 
@@ -106,6 +107,10 @@ class PanelHeader(QWidget):
         self.row.addWidget(self.title)
         self.row.addWidget(self.numbers, 1)
         self.row.addWidget(self.menu_button)
+
+    def add_badge(self, badge: QWidget) -> None:
+        """Put a badge between the numbers and the menu."""
+        self.row.insertWidget(self.row.indexOf(self.menu_button), badge)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """Ask for the whole window, or to give it back."""
@@ -133,12 +138,19 @@ class PanelDock(QDockWidget):
         column.addWidget(view, 1)
         body.setMinimumSize(260, 180)  # smaller than this, nothing in it can be read
         self.setWidget(body)
+        self._steady = Steady(self._say, self)
         view.titled.connect(self.follow)
         view.menu_wanted.connect(self.menu.popup)
         self.follow()
 
     def follow(self) -> None:
-        """Show the view's title and numbers."""
+        """Show the view's title and numbers: at once, while a slider moves as fast as is read."""
+        if self.view.document.dragging:
+            self._steady.soon()
+        else:
+            self._steady.now()
+
+    def _say(self) -> None:
         title, numbers = self.view.title(), self.view.numbers()
         self.header.title.say(title or self.windowTitle())
         self.header.numbers.say(numbers)

@@ -1,11 +1,13 @@
-"""Which layer, head and text is on show, and whether its special tokens are."""
+"""Which layer, head and text is on show, and which of its tokens and vectors are."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QCheckBox, QFormLayout, QGroupBox, QSpinBox, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QGroupBox, QSpinBox, QWidget
 
+from attnviz_gui.session.groups import Group, group_of, groups
 from attnviz_gui.ui.signals import quiet
 
 if TYPE_CHECKING:
@@ -13,11 +15,23 @@ if TYPE_CHECKING:
 
 
 class HeadPanel(QGroupBox):
-    """Spin boxes for layer, head and (where there are several) text; a switch for [CLS] & co."""
+    """Spin boxes for layer, head and (where there are several) text; switches for what is drawn.
+
+    Where layers stand in several stacks, or some attend to another text, a list above the spin
+    boxes goes from one group to another; the layers keep their numbers.
+    """
 
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:
         super().__init__("Head", parent)
         self.document = document
+        self._groups: tuple[Group, ...] = ()
+        self.stack_select = QComboBox()
+        self.stack_select.setObjectName("stack_select")
+        self.stack_select.setAccessibleName("Stack")
+        self.stack_select.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.stack_select.setMinimumContentsLength(12)
         self.layer_select = self._spin(
             "layer_select", "Layer", "Layer, counted from 0 (Page Up, Page Down, ↑, ↓)."
         )
@@ -31,15 +45,27 @@ class HeadPanel(QGroupBox):
             "Hidden, they are left out of every panel and every number, and the attention of the\n"
             "others stays what the model computed."
         )
+        self.rotary = QCheckBox("After rotary embedding")
+        self.rotary.setObjectName("rotary_switch")
+        self.rotary.setAccessibleName("Draw queries and keys after the rotary embedding")
+        self.rotary.setToolTip(
+            "The model turns queries and keys by their positions before it multiplies them.\n"
+            "On: they are drawn as they are multiplied. Off: as they were before that;\n"
+            "the attention shown stays the model's own."
+        )
         form = QFormLayout(self)
+        form.addRow(self.stack_select)
         form.addRow("Layer", self.layer_select)
         form.addRow("Head", self.head_select)
         form.addRow("Text", self.text_select)
         form.addRow(self.special)
+        form.addRow(self.rotary)
+        self.stack_select.currentIndexChanged.connect(self._on_group)
         self.layer_select.valueChanged.connect(lambda n: document.show_head(layer=n))
         self.head_select.valueChanged.connect(lambda n: document.show_head(head=n))
         self.text_select.valueChanged.connect(lambda n: document.show_head(text=n - 1))
         self.special.toggled.connect(lambda on: document.set_options(show_special=on))
+        self.rotary.toggled.connect(lambda on: document.set_options(rotary=on))
         document.picture_changed.connect(self.follow)
         document.wanted_changed.connect(self.follow)
         document.options_changed.connect(self.follow)
@@ -60,6 +86,11 @@ class HeadPanel(QGroupBox):
         form.setRowVisible(self.text_select, capture is not None and len(capture.texts) > 1)
         with quiet(self.special):
             self.special.setChecked(d.options.show_special)
+        with quiet(self.rotary):
+            self.rotary.setChecked(d.options.rotary)
+        turned = capture is not None and capture.records[d.text][d.layer].unrotated is not None
+        form.setRowVisible(self.rotary, turned)
+        self._follow_groups(form)
         for box in (self.layer_select, self.head_select, self.text_select):
             box.setEnabled(capture is not None)
         if capture is None:
@@ -77,6 +108,37 @@ class HeadPanel(QGroupBox):
         self.layer_select.setToolTip(
             f"{capture.layers[d.layer].name}\nLayer, counted from 0 (Page Up, Page Down, ↑, ↓)."
         )
+
+    def _follow_groups(self, form: QFormLayout) -> None:
+        """List the groups of the capture's layers, and choose the one on show."""
+        d = self.document
+        capture = d.capture
+        found = () if capture is None else groups(capture.layers)
+        form.setRowVisible(self.stack_select, len(found) > 1)
+        if capture is None:
+            return
+        with quiet(self.stack_select):
+            if found != self._groups:
+                self._groups = found
+                self.stack_select.clear()
+                for group in found:
+                    self.stack_select.addItem(group.label)
+                    tip = f"{group.name}: layers {group.numbers}"
+                    row = self.stack_select.count() - 1
+                    self.stack_select.setItemData(row, tip, Qt.ItemDataRole.ToolTipRole)
+            now = group_of(capture.layers, d.layer)
+            self.stack_select.setCurrentIndex(found.index(now))
+        self.stack_select.setToolTip(
+            "Part of the model, and what its attention goes to; choosing one keeps the place in "
+            f"it.\nHere: {now.name}, layers {now.numbers}."
+        )
+
+    def _on_group(self, index: int) -> None:
+        """Go to the layer that stands in the chosen group where the present one stands in its."""
+        capture = self.document.capture
+        if capture is not None and 0 <= index < len(self._groups):
+            now = group_of(capture.layers, self.document.layer)
+            self.document.show_head(layer=self._groups[index].like(self.document.layer, now))
 
     def _spin(self, name: str, accessible: str, tip: str) -> QSpinBox:
         box = QSpinBox(self)

@@ -12,7 +12,8 @@ import numpy as np
 from PySide6.QtCore import QEasingCurve, QEvent, QPointF, Qt, QVariantAnimation
 
 from attnviz_gui.session.document import Focus, Sliders
-from attnviz_gui.session.words import normalisation_in_words, number
+from attnviz_gui.session.words import BEFORE_ROTARY, normalisation_in_words, number
+from attnviz_gui.ui.steady import Steady
 from attnviz_gui.ui.views import plane_content as content
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.labels import LabelArt
@@ -76,6 +77,7 @@ class EmbeddingView(View):
         self._under: tuple[Plane, Focus] | None = None  # what the readout tells about
         self._pinned_before = Focus()
         self.readout = Readout(theme, self)
+        self._words = Steady(self._draw_captions, self)
         self._glide = QVariantAnimation(self)
         self._glide.setDuration(GLIDE)
         self._glide.setEasingCurve(QEasingCurve.Type.InOutCubic)
@@ -98,7 +100,10 @@ class EmbeddingView(View):
     def title(self) -> str:
         """The head's name."""
         picture = self.document.picture
-        return "Queries and keys" + (f"  {picture.name}" if picture else "")
+        if picture is None:
+            return "Queries and keys"
+        how = f" {BEFORE_ROTARY}" if picture.before_rotary else ""
+        return f"Queries and keys{how}  {picture.title}"
 
     def numbers(self) -> str:
         """Share of variance in the plane and mean drawn length of the lines, before → after."""
@@ -159,7 +164,10 @@ class EmbeddingView(View):
             self._fit()
         elif not self._held and not self.right.shows(box_around(self._right_points())):
             self._fit(GROW)
-        self._draw_captions()
+        if dragging:
+            self._words.soon()
+        else:
+            self._words.now()
         self._read()
 
     def draw_options(self) -> None:

@@ -15,7 +15,8 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 
 from attnviz_gui.session.document import NOTHING, Focus
 from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
-from attnviz_gui.session.words import number
+from attnviz_gui.session.words import BEFORE_ROTARY, number
+from attnviz_gui.ui.steady import Steady
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.color_scale import mix
 from attnviz_gui.ui.views.pairs import Extent, Pairs, grown, padded, pair_points, take_pairs
@@ -98,6 +99,7 @@ class ScatterView(View):
         self._queries: npt.NDArray[np.intp] | None = None  # those drawn while a slider moves
         self._zoomed = False
         self._peak = 0  # the count that has the density's last colour
+        self._words = Steady(self._describe, self)
         self._request = 0  # number of the newest work that was handed out
         self._lit: Entry | None = None  # what the legend says of the focus
         self._pinned_before = NOTHING  # by the click that may become a double click
@@ -107,7 +109,9 @@ class ScatterView(View):
 
     def title(self) -> str:
         """What is shown."""
-        return "Dot product and cosine distance"
+        picture = self.document.picture
+        how = f" {BEFORE_ROTARY}" if picture is not None and picture.before_rotary else ""
+        return f"Dot product and cosine distance{how}"
 
     def numbers(self) -> str:
         """Both r, and how many pairs are drawn how."""
@@ -202,7 +206,10 @@ class ScatterView(View):
         self._draw_lines()
         self._mark_focus()
         self._mark_watched()
-        self._describe()
+        if self.document.dragging and not self.after.dense:
+            self._words.soon()
+        else:
+            self._words.now()  # a density's colours follow every frame
         self._read()
 
     def draw_focus(self) -> None:

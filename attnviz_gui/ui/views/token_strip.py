@@ -1,20 +1,21 @@
 """The text as a strip of tokens, each filled by the attention that the chosen query pays it.
 
 With a query chosen, a token's fill says how much attention it gets as a key. With a key alone, how
-much attention each token pays that key as a query. Painted by hand: no widget for each token.
+much attention each token pays that key as a query. Where queries and keys are not the same tokens,
+as in cross attention, each has a strip of its own. Painted by hand: no widget for each token.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPen
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QSizePolicy, QToolTip
 
 from attnviz_gui.session.words import number
-from attnviz_gui.ui.theme import NORMAL, font
+from attnviz_gui.ui.theme import NORMAL, SMALL, font
 from attnviz_gui.ui.views.color_scale import ColorScale, color_scale, ink_on, mix
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
     from attnviz_gui.session.document import Document
+    from attnviz_gui.session.picture import Picture
     from attnviz_gui.ui.theme import Theme
 
 ROWS = 3  # rows before the strip scrolls
+ROWS_OF_TWO = 2  # where there are two strips
 GAP = 4.0  # between tokens
 MARGIN = GAP  # so that nothing of the rows scrolled away shows
 SIDE = 8.0  # left and right of the rows
@@ -42,18 +45,35 @@ WIDEST = 220.0  # pixels of text, then an ellipsis
 EMPTY = "The tokens of your text will stand here."
 MASKED = "masked: no attention is allowed"
 
+Side = Literal["query", "key"]
+NAMES = {"query": "queries", "key": "keys"}
+
 
 class TokenStrip(QAbstractScrollArea):
-    """The visible tokens in reading order; hover and click choose a query."""
+    """The visible tokens in reading order; hover and click choose a query.
 
-    def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
+    The strip of the other `side` is hidden while queries and keys are the same tokens. Else it
+    shows the keys, hover and click choose one of them, and each strip shades its own side alone.
+    """
+
+    def __init__(
+        self,
+        document: Document,
+        theme: Theme,
+        parent: QWidget | None = None,
+        *,
+        side: Side = "query",
+    ) -> None:
         super().__init__(parent)
+        self.side: Side = side
+        self._apart = False  # queries and keys have a strip each
         self.document = document
         self.theme = theme
-        self.setObjectName("token_strip")
-        self.setAccessibleName("Tokens")
+        self.setObjectName("token_strip" if side == "query" else "key_strip")
+        self.setAccessibleName("Tokens" if side == "query" else "Tokens that are attended to")
+        what = "what it attends to" if side == "query" else "what attends to it"
         self.setToolTip(
-            "Hover over a token to see what it attends to: the strongest is filled whole. "
+            f"Hover over a token to see {what}: the strongest is filled whole. "
             "Click to keep it, Shift+Left and Shift+Right to move on."
         )
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -63,6 +83,8 @@ class TokenStrip(QAbstractScrollArea):
         self.viewport().setMouseTracking(True)
         self._font = font(NORMAL)
         self._metrics = QFontMetricsF(self._font)
+        small = QFontMetricsF(font(SMALL))
+        self._label_width = max(map(small.horizontalAdvance, NAMES.values())) + SIDE
         self._tokens: tuple[str, ...] = ()
         self._texts: list[str] = []
         self._widths: list[float] = []
@@ -71,6 +93,8 @@ class TokenStrip(QAbstractScrollArea):
         self._tabbed = False  # the keyboard focus came by the keyboard
         self._shaded = False  # chips bear a head's attention, as last painted
         self._hinted = 1  # rows that sizeHint has made room for
+        if side == "key":
+            self.hide()
 
     # -- following the document --------------------------------------------------------------
 
@@ -98,17 +122,25 @@ class TokenStrip(QAbstractScrollArea):
 
     def _picture_changed(self) -> None:
         picture = self.document.picture
-        tokens = () if picture is None else picture.query_tokens
-        if tokens != self._tokens:
-            self._tokens = tokens
+        tokens = () if picture is None else self._tokens_of(picture)
+        apart = picture is not None and picture.two_sided
+        if tokens != self._tokens or apart != self._apart:
+            self._tokens, self._apart = tokens, apart
             fitted = {token: self._fit(token) for token in set(tokens)}
             self._texts = [fitted[token][0] for token in tokens]
             self._widths = [fitted[token][1] for token in tokens]
             self._lay_out()
             self.verticalScrollBar().setValue(0)
+            if self.side == "key":
+                self.setVisible(apart)
         elif not self._shaded and not self.document.focus:
             return  # plain chips are the same for every head
         self._repaint()
+
+    def _tokens_of(self, picture: Picture) -> tuple[str, ...]:
+        if self.side == "query":
+            return picture.query_tokens
+        return picture.key_tokens if picture.two_sided else ()
 
     def _fit(self, token: str) -> tuple[str, float]:
         """What is written for a token, and the width of its chip."""
@@ -121,7 +153,12 @@ class TokenStrip(QAbstractScrollArea):
 
     def _focus_changed(self) -> None:
         pinned, focus = self.document.pinned, self.document.focus
-        chosen = focus.query if focus.query is not None else focus.key
+        if self._apart:
+            chosen = focus.query if self.side == "query" else focus.key
+        else:
+            chosen = focus.query if focus.query is not None else focus.key
+        if not self._tokens:
+            return
         # Only what was clicked is brought into view: nothing moves under a hovering mouse.
         if focus == pinned and chosen is not None:
             self._bring_into_view(chosen)
@@ -149,22 +186,33 @@ class TokenStrip(QAbstractScrollArea):
         picture, focus = self.document.picture, self.document.focus
         if picture is None or not focus:
             return None
-        if focus.query is not None:
-            return picture.attention[focus.query]
-        return picture.attention[:, focus.key]
+        row = self._shades_keys
+        if row is None:
+            return None
+        return picture.attention[focus.query] if row else picture.attention[:, focus.key]
+
+    @property
+    def _shades_keys(self) -> bool | None:
+        """True where tokens are filled as keys, False where as queries, None where not at all."""
+        focus = self.document.focus
+        if not self._apart:
+            return focus.query is not None
+        chosen = focus.key if self.side == "query" else focus.query
+        return None if chosen is None else self.side == "key"
 
     def tip(self, index: int) -> str:
         """Return what the tooltip of a token says."""
         picture, focus = self.document.picture, self.document.focus
         if picture is None:
             return ""
-        lines = [self._tokens[index], f"position {picture.query_index[index]}"]
+        places = picture.query_index if self.side == "query" else picture.key_index
+        lines = [self._tokens[index], f"position {places[index]}"]
         values = self._values()
         if values is not None:
             words = (
-                f"attention to {picture.key_tokens[focus.key or 0]}"
-                if focus.query is None
-                else f"attention from {self._tokens[focus.query]}"
+                f"attention from {picture.query_tokens[focus.query or 0]}"
+                if self._shades_keys
+                else f"attention to {picture.key_tokens[focus.key or 0]}"
             )
             value = f"{words}: {number(float(values[index]))}"
             lines.append(value if self._allowed()[index] else MASKED)
@@ -183,7 +231,7 @@ class TokenStrip(QAbstractScrollArea):
         return len(self._firsts)
 
     def sizeHint(self) -> QSize:
-        """Room for all rows up to `ROWS`."""
+        """Room for all rows up to `ROWS`, of two strips up to `ROWS_OF_TWO` each."""
         return QSize(400, self._height(self._hinted))
 
     def minimumSizeHint(self) -> QSize:
@@ -200,19 +248,21 @@ class TokenStrip(QAbstractScrollArea):
 
     def _lay_out(self) -> None:
         room = self.viewport().width() - SIDE
+        left = SIDE + (self._label_width if self._apart else 0)
         self._lefts, self._firsts = [], [0]
-        x = SIDE
+        x = left
         for i, width in enumerate(self._widths):
-            if x + width > room and x > SIDE:
+            if x + width > room and x > left:
                 self._firsts.append(i)
-                x = SIDE
+                x = left
             self._lefts.append(x)
             x += width + GAP
         bar = self.verticalScrollBar()
         bar.setPageStep(self.viewport().height())
         bar.setSingleStep(self.line)
         bar.setRange(0, max(self._height(self.rows) - self.viewport().height(), 0))
-        if (shown := min(self.rows, ROWS)) != self._hinted:
+        most = ROWS_OF_TWO if self._apart else ROWS
+        if (shown := min(self.rows, most)) != self._hinted:
             self._hinted = shown
             self.updateGeometry()
 
@@ -253,6 +303,8 @@ class TokenStrip(QAbstractScrollArea):
         painter.fillRect(self.viewport().rect(), self.theme.color("window"))
         painter.setFont(self._font)
         if self._tokens:
+            if self._apart:
+                self._draw_label(painter)
             self._draw_rows(painter)
         else:
             painter.setPen(self.theme.color("muted"))
@@ -264,16 +316,32 @@ class TokenStrip(QAbstractScrollArea):
             painter.drawRect(QRectF(self.viewport().rect()).adjusted(0.5, 0.5, -0.5, -0.5))
         painter.end()
 
+    def _draw_label(self, painter: QPainter) -> None:
+        """Write beside the first row which side this is."""
+        painter.setFont(font(SMALL))
+        painter.setPen(self.theme.color("muted"))
+        first = self.chip(0)
+        area = QRectF(SIDE, first.top(), self._label_width, first.height())
+        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, NAMES[self.side])
+        painter.setFont(self._font)
+
     def _draw_rows(self, painter: QPainter) -> None:
-        weights, allowed = self.weights(), self._allowed()
+        weights = self.weights()
+        allowed = None if weights is None else self._allowed()
         self._shaded = weights is not None
-        watched = {index for pair in self.document.watched_here for index in pair}
+        watched = {
+            index
+            for pair in self.document.watched_here
+            for index in (pair if not self._apart else pair[self.side == "key" :][:1])
+        }
         top = self.verticalScrollBar().value() - MARGIN
         first = max(int(top // self.line), 0)
         last = min(int((top + self.viewport().height()) // self.line), self.rows - 1)
         end = self._firsts[last + 1] if last + 1 < self.rows else len(self._tokens)
         for index in range(self._firsts[first], end):
-            weight = None if weights is None or not allowed[index] else float(weights[index])
+            weight = None
+            if weights is not None and allowed is not None and allowed[index]:
+                weight = float(weights[index])
             self._draw_chip(painter, index, weight, faded=weights is not None and weight is None)
             if index in watched:
                 chip = self.chip(index)
@@ -287,8 +355,8 @@ class TokenStrip(QAbstractScrollArea):
         """Which tokens the mask allows to play their part, (T,)."""
         picture, focus = self.document.picture, self.document.focus
         assert picture is not None
-        if focus.query is not None:
-            return picture.mask[focus.query]
+        if self._shades_keys:
+            return picture.mask[focus.query or 0]
         return picture.mask[:, focus.key or 0]
 
     def _draw_chip(
@@ -296,7 +364,7 @@ class TokenStrip(QAbstractScrollArea):
     ) -> None:
         theme, focus = self.theme, self.document.focus
         # Tokens take the colour of the part they play: keys of a query, queries of a key.
-        role = "key" if focus.query is not None else "query"
+        role = "key" if self._shades_keys else "query"
         fill = mix(theme.color("ground"), theme.color(role), weight or 0.0)
         chip = self.chip(index)
         painter.setBrush(fill)
@@ -305,7 +373,7 @@ class TokenStrip(QAbstractScrollArea):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         inset = 1.0
         for chosen, outline in ((focus.query, "query"), (focus.key, "key")):
-            if index == chosen:
+            if index == chosen and (not self._apart or outline == self.side):
                 painter.setPen(QPen(theme.color(outline), 2))
                 edge = chip.adjusted(inset, inset, -inset, -inset)
                 painter.drawRoundedRect(edge, 4, 4)
@@ -332,28 +400,29 @@ class TokenStrip(QAbstractScrollArea):
         return True
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Light up the token under the mouse as query."""
-        self.document.hover(query=self.token_at(event.position()))
+        """Light up the token under the mouse as query, in the strip of keys as key."""
+        self.document.hover(**{self.side: self.token_at(event.position())})
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Pin the token under the mouse as query, or let go of it."""
+        """Pin the token under the mouse, or let go of it."""
         index = self.token_at(event.position())
         if index is not None and event.button() == Qt.MouseButton.LeftButton:
-            self.document.pin(query=index)
+            self.document.pin(**{self.side: index})
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Shift and Left or Right move the pinned query; all else is left to the window."""
+        """Shift and Left or Right move what is pinned; all else is left to the window."""
         step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(Qt.Key(event.key()))
         plain = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
         if step is None or plain != Qt.KeyboardModifier.ShiftModifier or not self._tokens:
             event.ignore()
             return
         event.accept()
-        pinned = self.document.pinned.query
-        query = 0 if pinned is None else min(max(pinned + step, 0), len(self._tokens) - 1)
-        if query != pinned or self.document.pinned.key is not None:
-            self.document.pin(query=query)
-            self._bring_into_view(query)
+        both = self.document.pinned
+        pinned, other = (both.query, both.key)[:: 1 if self.side == "query" else -1]
+        index = 0 if pinned is None else min(max(pinned + step, 0), len(self._tokens) - 1)
+        if index != pinned or other is not None:
+            self.document.pin(**{self.side: index})
+            self._bring_into_view(index)
 
     def scrollContentsBy(self, dx: int, dy: int) -> None:
         """Draw the other rows."""
