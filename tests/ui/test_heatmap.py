@@ -338,7 +338,7 @@ def test_the_readout_covers_neither_cell_nor_cursor_wherever_the_mouse_is(heatma
 def test_a_masked_pair_is_told_to_be_masked(heatmap):
     view = heatmap(random_capture(6, causal=True))
     move_to(view, center(view, 1, 4))
-    assert view.readout.lines[1] == "masked: attention is not allowed"
+    assert view.readout.lines[1] == "masked: the key comes after the query"
 
 
 def test_hovering_a_label_lights_its_query_or_key_alone(heatmap):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.session.document import Document
     from attnviz_gui.session.offload import Offload
+    from attnviz_gui.session.picture import Picture
 
 _PROVEN_AT_ONCE = 1 << 16  # pairs; more of them are proved in the worker, a few ms later
 _MODES = {
@@ -97,8 +98,6 @@ class NormalizationPanel(QGroupBox):
         self.fitted = self._line("fit_line")
         self.proof = self._line("proof")
         self.proof.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
-        # Two lines, always: one line more or less would lay out the panel anew.
-        self.proof.setMinimumHeight(2 * self.proof.fontMetrics().lineSpacing() + 2)
         self.proof.setToolTip(
             "The attention is computed anew from q′ and k′ after every move.\n"
             "The difference that is left is rounding: q′·k′ = q·k + q·a, and the softmax\n"
@@ -213,6 +212,14 @@ class NormalizationPanel(QGroupBox):
 
     def _on_picture(self) -> None:
         self.say("")
+        picture = self.document.picture
+        n = 2
+        if picture is not None:
+            n += 2 * picture.before_rotary + (picture.drawn.sink is not None)
+            n += 2 * (picture.drawn.softcap is not None)
+        # As many lines as it may have with this head, always: one line more or less would lay out
+        # the panel anew.
+        self.proof.setMinimumHeight(n * self.proof.fontMetrics().lineSpacing() + 2)
         self.follow()
 
     def _on_mode(self, index: int) -> None:
@@ -280,7 +287,12 @@ class NormalizationPanel(QGroupBox):
         size = size.replace("-", "−")
         word = "unchanged" if unchanged else "CHANGED"
         mark = " ✓" if unchanged else ""
-        self.proof.setText(f"attention {word}: largest difference {size}{mark}")
+        picture = self.document.picture
+        of = " of these vectors" if picture is not None and picture.before_rotary else ""
+        line = f"attention{of} {word}: largest difference {size}{mark}"
+        if picture is not None:
+            line += _beside(picture, changed=not unchanged)
+        self.proof.setText(line)
 
     def _line(self, name: str) -> QLabel:
         label = QLabel()
@@ -288,3 +300,16 @@ class NormalizationPanel(QGroupBox):
         label.setWordWrap(True)
         label.setProperty("quiet", True)
         return label
+
+
+def _beside(picture: Picture, *, changed: bool) -> str:
+    """Return what has to be said beside the difference for it to be the whole truth."""
+    words = ""
+    head = picture.drawn
+    if head.sink is not None:
+        words += ", the sink's share held as it is"
+    if changed and head.softcap is not None:
+        words += ". This model caps its logits, so a is not free: the cap bends what a adds"
+    if picture.before_rotary:
+        words += ". The model's own attention also has the rotation"
+    return words + "." if ". " in words else words

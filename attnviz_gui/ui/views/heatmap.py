@@ -1,7 +1,8 @@
 """The attention of one head as a matrix: queries down, keys across.
 
 Shift and scale never change it, so it is drawn anew only for another head. What is lit up or
-watched is laid over the image as frames; the image itself is never coloured anew for that.
+watched is laid over the image as frames; the image itself is never coloured anew for that. A
+learned sink, which takes a share of each row and belongs to no key, is a column of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.theme import Theme
 
 MARGIN = 8.0  # half a label reaches beyond the matrix' ends
+SINK_GAP = 6.0  # between the keys and the sink's column
+LEAST_SINK = 8.0  # pixels: its width where cells are smaller
 BAR_GAP = 14.0  # between the matrix and the colour bar
 LABEL = 96.0  # pixels: longest label
 CLOSEST = 4  # cells across, when zoomed in all the way
@@ -83,8 +86,25 @@ class HeatmapView(View):
         self.key_axis.linkToView(self.box)
         self.bar = ColorBar("attention", theme, self._pooling)
         self.frames = CellFrames(self.box, theme)
-        for item in (self.box, self.query_axis, self.key_axis, self.bar, self.frames):
+        self.sink_box = MatrixBox()
+        self.sink_box.setMouseEnabled(x=False, y=False)
+        self.sink_box.setXRange(0, 1, padding=0)
+        self.sink = MatrixItem()
+        self.sink_box.addItem(self.sink)
+        self.sink_axis = TokenAxis("top", "", "query", theme)
+        self.sink_axis.set_tokens(("sink",))
+        self.sink_axis.linkToView(self.sink_box)
+        self.sink_frames = CellFrames(self.sink_box, theme)
+        self._sink_items = (self.sink_box, self.sink_axis, self.sink_frames)
+        self.box.sigYRangeChanged.connect(self._move_sink)
+        for item in (
+            self.box, self.query_axis, self.key_axis, self.bar, self.frames, *self._sink_items,
+        ):  # fmt: skip
             item.setParentItem(self.ci)
+        for item in self._sink_items:
+            item.setVisible(False)
+        self._has_sink = False
+        self._on_sink = False  # the cursor is over the sink's column
         self.readout = Readout(theme, self)
         self._under = Focus()  # what the readout tells about
         self._cursor: QPointF | None = None
@@ -96,7 +116,7 @@ class HeatmapView(View):
     def title(self) -> str:
         """Which head."""
         picture = self.document.picture
-        return "Attention" if picture is None else f"Attention  {picture.name}"
+        return "Attention" if picture is None else f"Attention  {picture.title}"
 
     def numbers(self) -> str:
         """The strongest entry, and how many tokens are hidden."""
@@ -127,18 +147,22 @@ class HeatmapView(View):
             q, k = frame.query[i], frame.key[j]
             dot, size = float(q @ k), float(np.linalg.norm(q) * np.linalg.norm(k))
             distance = 1 - dot / size if size else math.nan
-            value = "masked: attention is not allowed"
-            if picture.mask[i, j]:
-                logit = number(float(picture.logits[i, j]))
-                value = f"attention {number(float(attention[i, j]))} · logit {logit}"
             pair = f"{short(picture.query_tokens[i])} → {short(picture.key_tokens[j])}"
-            return [pair, value, f"dot {number(dot)} · distance {number(distance)}"]
+            when = "before rotation: " if picture.before_rotary else ""
+            drawn = f"{when}dot {number(dot)} · distance {number(distance)}"
+            if not picture.mask[i, j]:
+                return [pair, f"masked: {picture.why_masked(i, j)}", drawn]
+            logit = number(float(picture.logits[i, j]))
+            value = f"attention {number(float(attention[i, j]))} · logit {logit}"
+            parts = picture.logit_parts(i, j).in_words()
+            return [pair, value, *parts, *self._about_sink(i), drawn]
         if i is not None:
             top = int(attention[i].argmax())
             return [
                 f"{short(picture.query_tokens[i])} as query",
                 f"position {picture.query_index[i]}",
                 f"most to {short(picture.key_tokens[top])}: {number(float(attention[i, top]))}",
+                *self._about_sink(i),
             ]
         assert j is not None
         top = int(attention[:, j].argmax())
@@ -146,6 +170,22 @@ class HeatmapView(View):
             f"{short(picture.key_tokens[j])} as key",
             f"position {picture.key_index[j]}",
             f"most from {short(picture.query_tokens[top])}: {number(float(attention[top, j]))}",
+        ]
+
+    def _about_sink(self, query: int) -> list[str]:
+        """Say what the sink takes of a query's attention, where there is one."""
+        picture = self.document.picture
+        if picture is None or picture.sink is None:
+            return []
+        return [f"sink takes {number(100 * float(picture.sink[query]), 2)} % of this row"]
+
+    def _describe_sink(self, query: int) -> list[str]:
+        picture = self.document.picture
+        assert picture is not None and picture.sink is not None
+        return [
+            f"{short(picture.query_tokens[query])} → sink",
+            f"sink: {number(float(picture.sink[query]))} of this row",
+            "a learned logit that belongs to no key",
         ]
 
     def _pooling(self, painter: QPainter) -> list[str]:
@@ -163,6 +203,13 @@ class HeatmapView(View):
         assert picture is not None
         self._draw_image()
         tokens = picture.query_tokens, picture.key_tokens
+        has_sink = picture.sink is not None
+        if has_sink != self._has_sink:
+            self._has_sink = has_sink
+            for item in self._sink_items:
+                item.setVisible(has_sink)
+            if tokens == (self.query_axis.tokens, self.key_axis.tokens):
+                self._arrange()
         if tokens != (self.query_axis.tokens, self.key_axis.tokens):
             self.query_axis.set_tokens(tokens[0])
             self.key_axis.set_tokens(tokens[1])
@@ -184,6 +231,7 @@ class HeatmapView(View):
         """Frame the query's row, the key's column and their cell."""
         focus = self.document.focus
         self.frames.set_focus(focus.query, focus.key)
+        self.sink_frames.set_focus(focus.query, None)
         self.query_axis.set_chosen(focus.query)
         self.key_axis.set_chosen(focus.key)
         if focus != self._under:
@@ -201,7 +249,10 @@ class HeatmapView(View):
 
     def draw_theme(self) -> None:
         """Take the theme's colours."""
-        for item in (self.query_axis, self.key_axis, self.bar, self.frames, self.readout):
+        for item in (
+            self.query_axis, self.key_axis, self.bar, self.frames, self.readout,
+            self.sink_axis, self.sink_frames,
+        ):  # fmt: skip
             item.set_theme(self.theme)
         # The first of 256 colours is for masked pairs.
         viridis = pg.colormap.get("viridis").getLookupTable(nPts=255, alpha=False)
@@ -209,6 +260,7 @@ class HeatmapView(View):
         first = [masked.red(), masked.green(), masked.blue()]
         colors = np.vstack([first, viridis]).astype(np.uint8)
         self.matrix.set_colors(colors)
+        self.sink.set_colors(colors)
         self.bar.set_colors(viridis)
         if self.document.picture is not None:
             self._draw_image()
@@ -219,10 +271,11 @@ class HeatmapView(View):
     def _draw_image(self) -> None:
         picture = self.document.picture
         assert picture is not None
-        attention, mask = picture.attention, picture.mask
-        scale = color_scale(
-            self.document.options.color_scale, float(attention.max()), len(picture.source.key)
-        )
+        attention, mask, sink = picture.attention, picture.mask, picture.sink
+        top = float(attention.max())
+        if sink is not None:
+            top = max(top, float(sink.max()))
+        scale = color_scale(self.document.options.color_scale, top, len(picture.source.key))
         image = scale.image(attention)
         low, high = scale.levels
         span = high - low
@@ -230,7 +283,10 @@ class HeatmapView(View):
         if not whole:
             image = np.where(mask, image, np.float32(low - span))
         # `low` falls into the middle of the second colour: the first is left to masked pairs.
-        self.matrix.set_matrix(np.ascontiguousarray(image), (low - 1.5 * span / 254.5, high))
+        levels = (low - 1.5 * span / 254.5, high)
+        self.matrix.set_matrix(np.ascontiguousarray(image), levels)
+        if sink is not None:
+            self.sink.set_matrix(np.ascontiguousarray(scale.image(sink[:, None])), levels)
         self.bar.set_scale(scale.ticks, None if whole else self._masked_color())
 
     # -- where everything is -----------------------------------------------------------------
@@ -256,27 +312,45 @@ class HeatmapView(View):
         left, right = (left, BAR_GAP + bar.wide) if upright else (left_below, 0.0)
         bottom = 0.0 if upright else BAR_GAP + bar.high
 
-        if self.key_axis.fits_upright(max(beside, below)):
+        upright_keys = self.key_axis.fits_upright(max(beside, below))
+        if upright_keys:
             top = self.key_axis.fit(up, upright=True)
         cell = self._cell(width - left - right, height - top - bottom)
         pixels = cell * self.devicePixelRatioF()
         if math.floor(pixels) > 0.95 * pixels:  # whole pixels where that costs little: even cells
             cell *= math.floor(pixels) / pixels
         w, h = cell * self._shape[1], cell * self._shape[0]
-        x = round(MARGIN + left + max(width - left - right - w, 0) / 2)
+        whole = w + (SINK_GAP + max(cell, LEAST_SINK) if self._has_sink else 0)
+        x = round(MARGIN + left + max(width - left - right - whole, 0) / 2)
         y = round(MARGIN + top + max(height - top - bottom - h, 0) / 2)
         self.box.setGeometry(QRectF(x, y, w, h))
         thick = self.query_axis.width()
         self.query_axis.setGeometry(QRectF(x - thick, y, thick, h))
         self.key_axis.setGeometry(QRectF(x, y - top, w, top))
-        bar.setPos(*((x + w + BAR_GAP, y) if upright else (x, y + h + BAR_GAP)))
+        if self._has_sink:
+            self.sink_axis.fit(up, upright=upright_keys and self.sink_axis.fits_upright(cell))
+            column = QRectF(x + w + SINK_GAP, y, whole - w - SINK_GAP, h)
+            self.sink_box.setGeometry(column)
+            self.sink_axis.setGeometry(QRectF(column.left(), y - top, column.width(), top))
+        bar.setPos(*((x + whole + BAR_GAP, y) if upright else (x, y + h + BAR_GAP)))
         bar.set_length(h if upright else w, upright=upright)
         self._under = Focus()
         self._read()
 
     def _cell(self, width: float, height: float) -> float:
         """How large cells can be in this room."""
-        return max(min(width / self._shape[1], height / self._shape[0]), 1e-3)
+        rows, columns = self._shape
+        if self._has_sink:
+            width -= SINK_GAP
+            if width < (columns + 1) * LEAST_SINK:
+                width -= LEAST_SINK
+            else:
+                columns += 1
+        return max(min(width / columns, height / rows), 1e-3)
+
+    def _move_sink(self, _box: object, rows: tuple[float, float]) -> None:
+        """Show the rows of the sink that the matrix shows."""
+        self.sink_box.setYRange(*rows, padding=0)
 
     def _show_whole(self) -> None:
         rows, columns = self._shape
@@ -301,23 +375,31 @@ class HeatmapView(View):
         in_columns = area.left() <= x < area.right() and 0 <= j < columns
         if in_rows and in_columns:
             return Focus(i, j)
+        if in_rows and self._sink_at(position):
+            return Focus(query=i)
         if in_rows and self.query_axis.geometry().left() <= x < area.left():
             return Focus(query=i)
         if in_columns and self.key_axis.geometry().top() <= y < area.top():
             return Focus(key=j)
         return Focus()
 
+    def _sink_at(self, position: QPointF) -> bool:
+        return self._has_sink and self.sink_box.geometry().contains(position)
+
     # -- the readout -------------------------------------------------------------------------
 
     def _read(self) -> None:
         """Tell about what is under the cursor (or the keys), beside its cell; or hide."""
         focus, cursor = self._under, self._cursor
-        lines = self.describe(focus)
+        on_sink = self._on_sink and self._has_sink and focus.query is not None
+        lines = self._describe_sink(focus.query or 0) if on_sink else self.describe(focus)
         if not lines:
             self.readout.hide()
             return
         query, key = self.query_axis.geometry(), self.key_axis.geometry()
-        if focus.query is not None and focus.key is not None:
+        if on_sink:
+            avoid = self.sink_frames.rect(focus.query or 0, 0)
+        elif focus.query is not None and focus.key is not None:
             avoid = self.frames.rect(focus.query, focus.key).intersected(self.box.geometry())
         elif focus.query is not None:
             row = self.frames.rect(focus.query, 0)
@@ -344,13 +426,14 @@ class HeatmapView(View):
 
     def leaveEvent(self, event: QEvent) -> None:
         """Nothing is under the cursor."""
-        self._under, self._cursor = Focus(), None
+        self._under, self._cursor, self._on_sink = Focus(), None, False
         self._read()
         super().leaveEvent(event)
 
     def _hover(self, position: QPointF) -> None:
         if self.document.picture is not None:
             self._under, self._cursor = self.focus_at(position), position
+            self._on_sink = self._sink_at(position)
             self.document.hover(self._under.query, self._under.key)
             self._read()
 
@@ -400,7 +483,7 @@ class HeatmapView(View):
         cell = Focus(i, j)
         if cell != pinned:  # pinning the same again would let go
             self._bring_into_view(i, j)
-            self._under, self._cursor = cell, None
+            self._under, self._cursor, self._on_sink = cell, None, False
             self.document.pin(i, j)
 
     def _bring_into_view(self, row: int, column: int) -> None:
