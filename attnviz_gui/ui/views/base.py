@@ -47,6 +47,7 @@ class View(pg.GraphicsLayoutWidget):
         super().__init__(parent=parent)
         self.document = document
         self.theme = theme
+        self._said_empty = True
         self.setObjectName(self.name)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -121,12 +122,19 @@ class View(pg.GraphicsLayoutWidget):
         self.viewport().update()
 
     def _picture_changed(self) -> None:
+        empty = self.document.picture is None
         # Not setVisible: an axis that is not visible gives up its room when it takes a label.
-        self.ci.setOpacity(0 if self.document.picture is None else 1)
-        if self.document.picture is not None:
+        self.ci.setOpacity(0 if empty else 1)
+        if not empty:
             self.draw_picture()
+            # Else pyqtgraph sets its matrices while it paints, and Qt paints everything again.
+            self.scene().prepareForPaint()
         self.titled.emit()
-        self.viewport().update()
+        # Only where the sentence of the empty state comes or goes: items tell of themselves, and
+        # a whole update is painted before theirs, so that everything would be painted twice.
+        if empty or self._said_empty:
+            self.viewport().update()
+        self._said_empty = empty
 
     def _frame_changed(self) -> None:
         if self.document.picture is not None:
