@@ -18,6 +18,7 @@ from attnviz_gui.session.files import replace_file
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from attnviz_gui.capture.anatomy_record import Anatomy
     from attnviz_gui.capture.record import Capture
 
 TEXT = "The brown capybara is sleeping now."
@@ -64,6 +65,8 @@ def run_self_test(report: str | None = None) -> bool:
         check("qt", _start_qt)
         for name in ("heatmap", "scatter", "embedding"):
             check(f"view {name}", partial(_draw, name, capture))
+        check("steps of a head", lambda: _take_apart(capture))
+        check("worked example", _run_worked_example)
         check("window", lambda: _open_window(capture))
     ok = all(item.ok for item in checks)
     if report is not None:
@@ -123,6 +126,29 @@ def _draw(name: str, capture: Capture) -> tuple[None, str]:
     if len(seen) < 4:
         raise ValueError("the picture is empty")
     return None, f"{image.width()} × {image.height()}"
+
+
+def _take_apart(capture: Capture) -> tuple[None, str]:
+    from attnviz_gui.capture.anatomy import dissect
+
+    return None, _equality(dissect(capture, 1, 7))
+
+
+def _run_worked_example() -> tuple[None, str]:
+    from threading import Event
+
+    from attnviz_gui.capture.anatomy import dissect
+    from attnviz_gui.jobs.examples import WorkedExampleRequest
+
+    capture = WorkedExampleRequest()(lambda _done, _total: None, Event())
+    return None, _equality(dissect(capture, 0, 0))
+
+
+def _equality(anatomy: Anatomy) -> str:
+    """Say that both ways of computing a head come to what the model did, or raise."""
+    if anatomy.equality is None or not anatomy.equality.holds:
+        raise ValueError(f"{anatomy.name} is not computed as the model does it")
+    return f"{anatomy.name}: both ways equal the model's own"
 
 
 def _open_window(capture: Capture) -> tuple[None, str]:
