@@ -74,7 +74,8 @@ def self_test(program: Program) -> str:
     content = json.loads(report.read_text(encoding="utf-8"))
     _expect(content["ok"] is True, f"the report says {content}")
     names = " ".join(check["name"] for check in content["checks"])
-    for part in ("resources", "model", "heatmap", "scatter", "embedding", "steps", "worked", "window"):
+    views = "heatmap", "scatter", "embedding", "steps", "worked"
+    for part in ("resources", "model", *views, "window"):
         _expect(part in names, f"no check of the {part} among {names}")
     return f"{len(content['checks'])} checks"
 
