@@ -159,20 +159,21 @@ def _from_folder(
     config = read_config(folder, name)
     refuse_remote_code(config, folder, name)
     check_weights(config, folder, name)
-    if not has_tokenizer(folder):
-        raise InputError(
-            f"The model {name} has no tokenizer; put its tokenizer.json (or vocab.txt, ...) into "
-            f"{folder}."
-        )
     with loading():
         module = load_module(folder, config, name)
+        reads_text = getattr(module, "main_input_name", "input_ids") == "input_ids"
+        if reads_text and not has_tokenizer(folder):
+            raise InputError(
+                f"The model {name} has no tokenizer; put its tokenizer.json (or vocab.txt, ...) "
+                f"into {folder}."
+            )
         stages.next(f"Loading {name}…")
         try:
             module = module.eval().to(device)
         except (RuntimeError, AssertionError) as error:  # out of memory, a driver that fails
             raise InputError(f"{name} does not fit on {device}: {first_line(error)}") from error
         stages.next(f"Loading {name}…")
-        tokenizer = load_tokenizer(folder, name)
+        tokenizer = load_tokenizer(folder, name) if has_tokenizer(folder) else None
     raise_if_cancelled(stages.cancel)
     place = str(next(module.parameters()).device)
     return LoadedModel(name, module, tokenizer, place, token_limit(module, tokenizer), source)

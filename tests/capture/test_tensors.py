@@ -10,11 +10,14 @@ import torch
 import transformers
 
 import attnviz_gui
+from attnviz_gui.capture.models import load_model
 from attnviz_gui.errors import InputError
 from attnviz_gui.resources import bundled_model
 from tests.capture.tiny import tiny_model
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from attnviz_gui.capture.models import LoadedModel
 
 TEXTS = ["The brown capybara is sleeping now.", "A bird sings."]
@@ -131,3 +134,17 @@ def test_tensors_in_a_tuple_and_as_numpy() -> None:
 def test_tensors_that_do_not_fit_the_model(bundled: LoadedModel) -> None:
     with pytest.raises(InputError, match="could not be run on this"):
         attnviz_gui.capture(bundled, (torch.zeros(1, 3),))
+
+
+def test_a_folder_of_a_model_that_reads_images_needs_no_tokenizer(tmp_path: Path) -> None:
+    config = transformers.ViTConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        image_size=24, patch_size=8,
+    )  # fmt: skip
+    transformers.ViTModel(config).save_pretrained(tmp_path / "vit")
+    model = load_model(tmp_path / "vit", device="cpu")
+    assert model.tokenizer is None
+    capture = attnviz_gui.capture(model, {"pixel_values": torch.randn(1, 3, 24, 24)})
+    assert capture.tokens[0][:2] == ["[CLS]", "0,0"]
+    with pytest.raises(InputError, match="no tokenizer"):
+        attnviz_gui.capture(model, "a text")
