@@ -33,6 +33,7 @@ CONTRACT = [
     "text_input", "model_select", "run_button", "cancel_button", "progress", "layer_select",
     "head_select", "heatmap", "scatter", "embedding", "token_strip", "shift_slider", "shift_mode",
     "scale_slider", "objective_select", "fit_button", "reset_button",
+    "anatomy",
 ]  # fmt: skip
 
 

@@ -87,7 +87,7 @@ class Status:
         parts = [
             f"{used:,}{of_all} token{'s' if used != 1 else ''}",
             capture.model_name,
-            f"{len(capture.layers)} layers × {heads} heads",
+            f"{len(capture.layers)} layer{'s' * (len(capture.layers) != 1)} × {heads} head{'s' * (heads != '1')}",
         ]
         if capture.seconds:
             parts.append(f"{capture.seconds * 1000:.0f} ms")
