@@ -82,12 +82,13 @@ class Status:
         capture = picture.capture
         counts = {layer.n_heads for layer in capture.layers}
         heads = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)}–{max(counts)}"
+        layers = "layer" if len(capture.layers) == 1 else "layers"
         used = len(capture.tokens[picture.text])
         of_all = f" of {capture.cut_from:,}" if capture.cut_from is not None else ""
         parts = [
             f"{used:,}{of_all} token{'s' if used != 1 else ''}",
             capture.model_name,
-            f"{len(capture.layers)} layer{'s' * (len(capture.layers) != 1)} × {heads} head{'s' * (heads != '1')}",
+            f"{len(capture.layers)} {layers} × {heads} head{'s' * (heads != '1')}",
         ]
         if capture.seconds:
             parts.append(f"{capture.seconds * 1000:.0f} ms")
