@@ -17,14 +17,36 @@ Both contexts leave no trace on the model, also when the run in them fails.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
 _CROSS = ("encdecattention", "encoder_attn", "crossattention", "cross_attn", "cross_attention")
+
+
+_TAKEN: ContextVar[bool] = ContextVar("attnviz_taken", default=False)
+
+
+@contextmanager
+def taking() -> Iterator[None]:
+    """Say that what is computed inside the block is an attention that a way reads."""
+    token = _TAKEN.set(True)
+    try:
+        yield
+    finally:
+        _TAKEN.reset(token)
+
+
+def taken() -> bool:
+    """Return whether what is computed now is part of an attention that another way reads."""
+    return _TAKEN.get()
 
 
 class OtherWay(InputError):

@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from attnviz_gui.capture import rotary
-from attnviz_gui.capture.call import Call, OtherWay, Place
+from attnviz_gui.capture.call import Call, OtherWay, Place, taking
 from attnviz_gui.capture.extras import extra_key, sink_of
 from attnviz_gui.capture.own import Plain, own_attention
 from attnviz_gui.capture.stacks import stacks
@@ -277,7 +277,8 @@ def _stand_in(own: Callable[..., Any]) -> Callable[..., Any]:
         if run is None:
             return own(module, query, key, value, attention_mask, *more, **extras)
         extras = dict(zip(names, more, strict=False)) | extras
-        return run.attention(own, module, query, key, value, attention_mask, extras)
+        with taking():
+            return run.attention(own, module, query, key, value, attention_mask, extras)
 
     return attention
 
@@ -325,10 +326,17 @@ _ATTENDS: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
 @contextmanager
-def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterator[None]:
+def recording(
+    model: torch.nn.Module, on_call: Callable[[Call], None], *, whole: bool = True
+) -> Iterator[None]:
     """Call `on_call` for each attention that `model` computes inside the block, in this context.
 
     The block runs the model once. It may end with the model's last attention.
+
+    Parameters
+    ----------
+    whole
+        Whether all attention is to go through the interface; else what does not is passed over.
     """
     found = attentions(model)
     run = _Recording(model, found, on_call)
@@ -336,7 +344,7 @@ def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterat
     with (
         standing_in(rotary.spots(found), rotary.stand_in),
         rotary.noting(run.rotations),
-        _reading(model, found, run),
+        _reading(model, found, run, whole),
     ):
         try:
             yield
@@ -351,27 +359,30 @@ def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterat
 
 @contextmanager
 def watching(
-    model: torch.nn.Module, on_weights: Callable[[Place, torch.Tensor], None]
-) -> Iterator[None]:
+    model: torch.nn.Module, on_weights: Callable[[Place, torch.Tensor], None],
+    *, whole: bool = True,
+) -> Iterator[None]:  # fmt: skip
     """Call `on_weights` with the weights, (B, H, T_q, T_k), that the model's own attention gives.
 
-    The block runs the model once, with its eager attention.
+    The block runs the model once, with its eager attention; `whole` as for `recording`.
     """
     began = _DRAWN.get(model)
     with torch.random.fork_rng(devices=[], enabled=began is not None):
         if began is not None:
             torch.set_rng_state(began)
-        with _reading(model, attentions(model), _Watching(model, on_weights)):
+        with _reading(model, attentions(model), _Watching(model, on_weights), whole):
             yield
 
 
 @contextmanager
-def _reading(model: torch.nn.Module, found: list[torch.nn.Module], run: _Run) -> Iterator[None]:
+def _reading(
+    model: torch.nn.Module, found: list[torch.nn.Module], run: _Run, whole: bool
+) -> Iterator[None]:
     """Let `run` read the attentions that the model computes inside the block."""
     spots = [s for cls in {type(m) for m in found} for s in _FUNCTIONS.called_by(cls)]
     through = {type(module) for module in found}
     handles = [model.register_forward_pre_hook(run.starts, with_kwargs=True)]
-    for module in model.modules():
+    for module in model.modules() if whole else ():
         if type(module) not in through and _attends(type(module)):
             handles.append(module.register_forward_pre_hook(run.misses))
     token = _RUN.set(run)

@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from attnviz_gui.capture.call import Call, Place
+from attnviz_gui.capture.call import Call, Place, taking
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
@@ -196,7 +196,8 @@ class _Reader(TorchFunctionMode):
         bound.apply_defaults()
         name = self._map.name_of_caller()
         where = self._map.where(Place(name, self._often[name]))
-        result, seen = self._attend(where, bound.arguments)
+        with taking():
+            result, seen = self._attend(where, bound.arguments)
         if self._held is not None:
             self._held.append(seen)
         else:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers.modeling_utils import PreTrainedModel
 
-from attnviz_gui.capture.call import Call, Place
+from attnviz_gui.capture.call import Call, Place, taken
 from attnviz_gui.capture.explain import Explained, Shared, explain, own_weights
 from attnviz_gui.capture.frames import Frame, Frames, common
 from attnviz_gui.capture.heads import Rows
@@ -52,27 +52,36 @@ def reads(model: torch.nn.Module) -> bool:
 
 
 @contextmanager
-def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterator[None]:
+def recording(
+    model: torch.nn.Module, on_call: Callable[[Call], None], *, rest: bool = False
+) -> Iterator[None]:
     """Call `on_call` for each attention that `model` computes inside the block, in this thread.
+
+    Parameters
+    ----------
+    rest
+        Whether other ways read the same run: what they take is left to them, and a softmax that no
+        values are multiplied with is no attention.
 
     Raises
     ------
     InputError
         When the model has attention that queries and keys do not explain.
     """
-    yield from _followed(_Recording(model, on_call))
+    yield from _followed(_Recording(model, on_call, rest))
 
 
 @contextmanager
 def watching(
-    model: torch.nn.Module, on_weights: Callable[[Place, torch.Tensor], None]
-) -> Iterator[None]:
+    model: torch.nn.Module, on_weights: Callable[[Place, torch.Tensor], None],
+    *, rest: bool = False,
+) -> Iterator[None]:  # fmt: skip
     """Call `on_weights` with each attention's place and weights, (B, H, T_q, T_k).
 
     These are the weights that the values are multiplied by: after the model's own changes to its
-    softmax's result, if it has any.
+    softmax's result, if it has any. `rest` as for `recording`.
     """
-    yield from _followed(_Watching(model, on_weights))
+    yield from _followed(_Watching(model, on_weights, rest))
 
 
 def _followed(run: _Run) -> Iterator[None]:
@@ -107,8 +116,9 @@ class _Pending:
 class _Run:
     """The run that is followed; what it finds, in the order of the softmaxes."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, rest: bool) -> None:
         self.model = model
+        self.rest = rest
         self.frames = Frames(model, self._ended)
         self.rows = Rows(self.frames)
         self.pending: list[_Pending] = []
@@ -121,6 +131,8 @@ class _Run:
         self, origin: Origin, entries: torch.Tensor, result: torch.Tensor, axis: int
     ) -> _Pending | None:
         """Note a softmax of what may be a product of queries and keys."""
+        if self.rest and taken():
+            return None
         stack = self.stack()
         product = origin.product
         if product is None:
@@ -170,8 +182,11 @@ class _Run:
 
     def fused(self, arguments: dict[str, Any]) -> None:
         """Note an attention in one operation."""
+        if self.rest and taken():
+            return
         pending = _Pending(common(self.stack()), self.stack())
         pending.done = True
+        pending.value = arguments["value"]
         self._fuse(pending, arguments)
         self.pending.append(pending)
         self._hand_on()
@@ -192,7 +207,8 @@ class _Run:
     def _hand_on(self) -> None:
         while self.pending and self.pending[0].done:
             pending = self.pending.pop(0)
-            if pending.refused is not None or (pending.learned and pending.value is None):
+            unsure = pending.learned or self.rest
+            if pending.refused is not None or (unsure and pending.value is None):
                 continue
             name = pending.frame.name if pending.frame else type(self.model).__name__
             place = Place(name, self._often[name])
@@ -239,8 +255,8 @@ class _Run:
 class _Recording(_Run):
     """Makes a `Call` of each attention."""
 
-    def __init__(self, model: torch.nn.Module, on_call: Callable[[Call], None]) -> None:
-        super().__init__(model)
+    def __init__(self, model: torch.nn.Module, on_call: Callable[[Call], None], rest: bool) -> None:
+        super().__init__(model, rest)
         self._on_call = on_call
         self._shared = Shared()
 
@@ -252,7 +268,6 @@ class _Recording(_Run):
 
     def _fuse(self, pending: _Pending, arguments: dict[str, Any]) -> None:
         pending.explained = Explained.of_fused(arguments)
-        pending.value = arguments["value"]
 
     def _emit(self, pending: _Pending, place: Place) -> None:
         found = pending.explained
@@ -267,9 +282,10 @@ class _Watching(_Run):
     """Hands on each attention's weights."""
 
     def __init__(
-        self, model: torch.nn.Module, on_weights: Callable[[Place, torch.Tensor], None]
-    ) -> None:
-        super().__init__(model)
+        self, model: torch.nn.Module, on_weights: Callable[[Place, torch.Tensor], None],
+        rest: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(model, rest)
         self._on_weights = on_weights
 
     def _read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -43,11 +44,21 @@ def run(model: LoadedModel, forward: Forward) -> Any:
     for part in training:
         part.training = False
     try:
-        with torch.no_grad(), quiet():
+        with torch.no_grad(), quiet(), _uncompiled():
             return module(*forward.arguments, **forward.keywords)
     finally:
         for part in training:
             part.training = True
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Let modules run as they are written: what a compiled graph computes cannot be seen."""
+    if "torch._dynamo" not in sys.modules:  # nothing has been compiled
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 def text_config(module: Any) -> Any:

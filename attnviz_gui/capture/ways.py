@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-from attnviz_gui.capture import interface, modules, operands
+from attnviz_gui.capture import interface, modules, operands, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,7 @@ class Way(Protocol):
 # The most exact first: what one way finds nothing in, the next one is tried on.
 WAYS = {
     "attention interface": cast("Way", interface),
+    "several ways at once": cast("Way", together),
     "nn.MultiheadAttention": cast("Way", modules),
     "operands of the softmax": cast("Way", operands),
 }
@@ -44,6 +45,8 @@ WAYS = {
 
 def ways_for(model: torch.nn.Module) -> list[Way]:
     """Return the ways that may read a model, the best first."""
+    if together.only(model):
+        return [WAYS["several ways at once"]]
     return [way for way in WAYS.values() if way.reads(model)]
 
 
