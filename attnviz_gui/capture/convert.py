@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Families write "not allowed" as minus infinity, as the type's lowest number, or as -1e9.
 _FORBIDDEN = -1e9
 
+# What is further down among the logits gets no attention, even if a model does not call it masked.
+_FAR_DOWN = -5e3
+
 
 def describe(calls: Sequence[Call]) -> tuple[Layer, ...]:
     """Return the layers that these calls stand for; a module's second call is its ``(pass 2)``."""
@@ -71,6 +74,8 @@ def convert(
         mask, bias = masks.of(call)
         query, key, value = (_array(t, row) for t in (call.query, call.key, call.value))
         rows, columns = _kept_of(call, (query_side, key_side), forward, row)
+        if not columns.all() and _seen(mask, bias, rows, ~columns):
+            columns = np.ones_like(columns)  # without them the attention would be another one
         if not rows.all() or not columns.all():
             query, key, value = query[:, rows], key[:, columns], value[:, columns]
             grid = np.ix_(rows, columns)
@@ -101,6 +106,18 @@ def convert(
             )
         )
     return tuple(records)
+
+
+def _seen(mask: BoolArray, bias: FloatArray | None, rows: BoolArray, columns: BoolArray) -> bool:
+    """Return whether a model lets some of its queries see some of its keys.
+
+    Not every model hides padding, nor does every mask belong to every attention of a model.
+    """
+    grid = np.ix_(rows, columns)
+    seen = mask[..., grid[0], grid[1]]
+    if bias is not None:
+        seen = seen & (bias[..., grid[0], grid[1]] > _FAR_DOWN)
+    return bool(seen.any())
 
 
 def main_tokens(calls: Sequence[Call], forward: Forward, row: int, names: Names) -> tuple[str, ...]:

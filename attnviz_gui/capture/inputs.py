@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -81,19 +81,25 @@ def tensor_forward(model: LoadedModel, inputs: Any) -> Forward:
     Raises
     ------
     InputError
-        When it holds no tensor.
+        When it holds no tensor, or one that no run can begin with.
     """
     place = _place(model)
 
     def there(value: Any) -> Any:
         if isinstance(value, np.ndarray):
-            value = torch.from_numpy(value)
-        return value.to(place) if isinstance(value, torch.Tensor) and place else value
+            value = _tensor(value)
+        if not isinstance(value, torch.Tensor):
+            return value
+        if value.is_meta:
+            raise InputError(
+                "A tensor on the device meta holds no numbers; give one on the cpu or a GPU."
+            )
+        return value if place is None else value.to(place)
 
     keywords: dict[str, Any] = {}
     arguments: tuple[Any, ...] = ()
     if isinstance(inputs, Mapping):
-        keywords = {str(name): there(value) for name, value in inputs.items()}
+        keywords = {str(name): there(_numbers(str(name), v)) for name, v in inputs.items()}
     else:
         arguments = tuple(there(v) for v in inputs) if isinstance(inputs, (tuple, list)) else ()
         arguments = arguments or (there(inputs),)
@@ -102,12 +108,59 @@ def tensor_forward(model: LoadedModel, inputs: Any) -> Forward:
             "There is nothing to run: give a text, a list of texts, or the tensors of the model's "
             "forward call as a dict or a tuple."
         )
+    for name, value in keywords.items():
+        if callable(getattr(value, "get_seq_length", None)):
+            raise InputError(
+                f"{name} holds what the model has read before and would grow with every run; give "
+                f"the whole text instead, without {name}."
+            )
     if isinstance(model.module, torch.nn.MultiheadAttention) and len(arguments) == 1:
-        arguments *= 3  # self-attention: the same queries, keys and values
+        wanted = inspect.signature(model.module.forward).parameters.values()
+        if sum(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in wanted) > 1:
+            arguments *= 3  # self-attention: the same queries, keys and values
     accepts = inspect.signature(model.module.forward).parameters
     if "use_cache" in accepts:
         keywords["use_cache"] = False
     return Forward(arguments, keywords, given=True, present=_present(keywords))
+
+
+def _numbers(name: str, value: Any) -> Any:
+    """Return lists of token numbers, as a tokenizer gives them by itself, as an array."""
+    if not isinstance(value, (list, tuple)) or not name.endswith(("_ids", "_mask")):
+        return value
+    if any(not isinstance(row, (int, list, tuple)) for row in value):
+        return value
+    try:
+        return np.array(value)
+    except ValueError as error:
+        raise InputError(
+            f"The rows of {name} are not of one length; pad them, or give the texts one by one."
+        ) from error
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    """Return a numpy array as a tensor, whatever its strides and the order of its bytes."""
+    native = array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
+    try:
+        return torch.from_numpy(native)
+    except TypeError as error:
+        raise InputError(
+            f"An array of {array.dtype.name} is no input of a model; give numbers, or a text as a "
+            "str."
+        ) from error
+
+
+def fit_rows(forward: Forward, n_rows: int) -> Forward:
+    """Return the call with what it says of padding for each of `n_rows`.
+
+    One row of it stands for all; with any other number it is no mask of this batch.
+    """
+    present = {
+        side: np.broadcast_to(tokens, (n_rows, tokens.shape[1]))
+        for side, tokens in forward.present.items()
+        if len(tokens) in (1, n_rows)
+    }
+    return replace(forward, present=present)
 
 
 def _place(model: LoadedModel) -> torch.device | None:

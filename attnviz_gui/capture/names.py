@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from attnviz_gui.capture.tokens import Encoded, labels
+from attnviz_gui.capture.tokens import Encoded, labels, visible
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
@@ -132,15 +132,50 @@ def _given(given: Any, n_rows: int) -> dict[Side, list[tuple[str, ...]]]:
 
 
 def _rows(given: Any, n_rows: int) -> list[tuple[str, ...]]:
-    names = list(given) if isinstance(given, (list, tuple)) else []
-    if names and all(isinstance(n, str) for n in names):
-        names = [names]
-    if len(names) != n_rows:
+    rows = rows_of_names(given)
+    if len(rows) != n_rows:
         raise InputError(
-            f"tokens names {len(names)} rows, but the batch has {n_rows}; give one list of names "
+            f"tokens names {len(rows)} rows, but the batch has {n_rows}; give one list of names "
             "for each."
         )
-    return [tuple(str(n) for n in row) for row in names]
+    return rows
+
+
+def rows_of_names(given: Any) -> list[tuple[str, ...]]:
+    """Return a caller's names as a tuple for each text: of one list of names, or a list of those.
+
+    Raises
+    ------
+    InputError
+        When it is neither.
+    """
+    items = _listed(given)
+    if items and not any(_is_list(item) for item in items):
+        items = [items]
+    return [tuple(map(_name, _listed(item))) for item in items]
+
+
+def _is_list(value: Any) -> bool:
+    single = (str, bytes, Mapping, set, frozenset, torch.Tensor)
+    return isinstance(value, Iterable) and not isinstance(value, single)
+
+
+def _listed(value: Any) -> list[Any]:
+    if not _is_list(value):
+        raise InputError(
+            f"tokens holds {type(value).__name__} where a list of names belongs; give a list of "
+            "str, or one for each text."
+        )
+    return list(value)
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, (str, int, float, np.number)):
+        # As the tokenizer's: what cannot be seen, or written to a file, is shown as a symbol.
+        return visible(str(value))
+    raise InputError(
+        f"tokens holds {type(value).__name__} where a token's name belongs; name tokens by str."
+    )
 
 
 def _grid(model: LoadedModel, forward: Forward) -> tuple[int, int] | None:

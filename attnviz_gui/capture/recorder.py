@@ -7,11 +7,14 @@ fails or is cancelled.
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from attnviz_gui.capture import interface
 from attnviz_gui.capture.call import OtherWay
@@ -19,12 +22,13 @@ from attnviz_gui.capture.convert import (
     check_names,
     convert,
     describe,
+    kept,
     main_special,
     main_tokens,
 )
-from attnviz_gui.capture.inputs import tensor_forward, text_forward
+from attnviz_gui.capture.inputs import fit_rows, tensor_forward, text_forward
 from attnviz_gui.capture.models import LoadedModel, load_model
-from attnviz_gui.capture.names import Names, names_of_rows
+from attnviz_gui.capture.names import Names, names_of_rows, rows_of_names
 from attnviz_gui.capture.progress import raise_if_cancelled
 from attnviz_gui.capture.record import Capture
 from attnviz_gui.capture.run import alone, cannot_run, count_layers, run
@@ -36,8 +40,6 @@ from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import torch
 
     from attnviz_gui.capture.call import Call, Place
     from attnviz_gui.capture.inputs import Forward
@@ -88,7 +90,7 @@ def record(
     The decoder of an encoder-decoder model that is given a text reads the same tokens as its
     encoder.
     """
-    loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    loaded = _loaded(model)
     texts = _texts(inputs)
     if texts is None:
         return _record_tensors(loaded, inputs, tokens, progress, cancel)
@@ -125,6 +127,26 @@ def record_text(
     return _record(model, parts, encoded, names, progress, cancel, cut_from=cut_from)
 
 
+def _loaded(model: Any) -> LoadedModel:
+    """Return a model ready to be run; refuse what cannot be looked into."""
+    if isinstance(model, LoadedModel):
+        loaded = model
+    elif isinstance(model, (str, os.PathLike, torch.nn.Module)):
+        loaded = load_model(model)
+    else:
+        what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise InputError(f"This is no model but {what}; give a module, a folder or a hub id.")
+    scripted = (torch.jit.ScriptModule, torch.jit.ScriptFunction)
+    if any(isinstance(part, scripted) for part in loaded.module.modules()):
+        raise InputError(
+            f"{loaded.name} is compiled by torch.jit, so what it computes inside cannot be seen; "
+            "give the module that it was made from."
+        )
+    if loaded.device == "meta":
+        raise InputError(f"{loaded.name} has no weights (device meta); load them first.")
+    return loaded
+
+
 def _texts(inputs: object) -> tuple[str, ...] | None:
     """Return the texts that `inputs` stands for, None where it is no text."""
     if isinstance(inputs, str):
@@ -142,9 +164,9 @@ def _names(model: LoadedModel, encoded: list[Encoded], tokens: object) -> tuple[
     """Return the tokens' labels: the caller's where there are some, else the tokenizer's."""
     if tokens is None:
         return tuple(list(labels(model.tokenizer, e)) for e in encoded)
-    given = list(tokens) if isinstance(tokens, (list, tuple)) else []
-    if given and all(isinstance(t, str) for t in given):
-        given = [given]
+    if isinstance(tokens, Mapping):
+        raise InputError("Names by stack belong to tensors; a text's tokens are one list of names.")
+    given = rows_of_names(tokens)
     if len(given) != len(encoded):
         raise InputError(f"tokens names {len(given)} texts, but there are {len(encoded)}.")
     for names, cut in zip(given, encoded, strict=True):
@@ -153,7 +175,7 @@ def _names(model: LoadedModel, encoded: list[Encoded], tokens: object) -> tuple[
                 f"tokens holds {len(names)} names for a text of {len(cut)} tokens (special ones "
                 "included); give one name a token."
             )
-    return tuple([str(n) for n in names] for names in given)
+    return tuple(map(list, given))
 
 
 def _record(
@@ -218,8 +240,13 @@ def _record_tensors(
                 f"{model.name} works on batches of {n_rows} and of {call.query.shape[0]} in one "
                 f"call (in {call.place.name}), so its rows can't be told apart; give one input."
             )
+    forward = fit_rows(forward, n_rows)
     names, texts = names_of_rows(model, forward, n_rows, tokens)
     for row in range(n_rows):
+        if not all(rows.any() and columns.any() for rows, columns in kept(forward, calls, row)):
+            raise InputError(
+                f"Row {row + 1} of the batch has no tokens that are not padding; leave it out."
+            )
         check_names(calls, forward, row, names[row])
     records = tuple(convert(calls, forward, row, names[row]) for row in range(n_rows))
     for row_records in records:
@@ -285,7 +312,7 @@ def _run(model: LoadedModel, forward: Forward, report: _Report, way: Way) -> lis
             # Ours pass as they are; what the model itself raises is put in a sentence.
             if fault or isinstance(error, InputError):
                 raise
-            raise cannot_run(model, error) from error
+            raise cannot_run(model, error, forward) from error
     report.check()
     return calls
 

@@ -85,7 +85,7 @@ def count_layers(module: Any) -> int:
     return encoder + 2 * decoder
 
 
-def cannot_run(model: LoadedModel, error: Exception) -> InputError:
+def cannot_run(model: LoadedModel, error: Exception, forward: Forward) -> InputError:
     """Return the sentence for a model whose forward call failed."""
     text = first_line(error)
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in text:
@@ -93,6 +93,13 @@ def cannot_run(model: LoadedModel, error: Exception) -> InputError:
             f"{model.name} needs more memory for this text than {model.device} has; shorten the "
             "text or choose a smaller model."
         )
+    given = {f"number {i + 1}": value for i, value in enumerate(forward.arguments)}
+    for name, value in (given | forward.keywords).items():
+        if isinstance(value, torch.Tensor) and not value.is_nested and not value.numel():
+            return InputError(
+                f"The tensor {name} is empty, of the shape {tuple(value.shape)}; give one row and "
+                "one token at least."
+            )
     return InputError(
         f"{model.name} (family {family(model.module)}) could not be run on this: {text}"
     )

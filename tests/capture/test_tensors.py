@@ -148,3 +148,137 @@ def test_a_folder_of_a_model_that_reads_images_needs_no_tokenizer(tmp_path: Path
     assert capture.tokens[0][:2] == ["[CLS]", "0,0"]
     with pytest.raises(InputError, match="no tokenizer"):
         attnviz_gui.capture(model, "a text")
+
+
+class Blind(torch.nn.Module):
+    """A module that hides no padding from its attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = torch.nn.Embedding(20, 8)
+        self.attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        x = self.table(input_ids)
+        return self.attention(x, x, x)[0] * attention_mask[..., None]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("mask", [[[1, 1, 1, 1], [1, 1, 0, 0]], [[1, 1, 0, 0]]])
+def test_padding_that_a_model_looks_at_stays_in_its_attention(mask: list[list[int]]) -> None:
+    """Cut away, the rest would no longer be what the model computes."""
+    inputs = {"input_ids": torch.arange(8).reshape(2, 4), "attention_mask": torch.tensor(mask)}
+    capture = attnviz_gui.capture(Blind(), inputs)
+    assert capture.head(0, 1, 1).attention.shape == (2, 4)
+    assert len(capture.key_tokens(0, 1)) == 4
+    assert len(capture.query_tokens(0, 1)) == 2
+    assert 0 < capture.verify() <= 1e-5
+
+
+def test_a_decoder_is_not_cut_by_the_mask_of_its_encoder() -> None:
+    """Its tokens may be as many as the encoder's, padding included."""
+    part = transformers.BertConfig(
+        vocab_size=30, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=4,
+    )  # fmt: skip
+    config = transformers.EncoderDecoderConfig(encoder=part.to_dict(), decoder=part.to_dict())
+    torch.manual_seed(0)
+    model = transformers.EncoderDecoderModel(config).eval()
+    ids = torch.arange(5, 15).reshape(2, 5)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    inputs = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": ids}
+    assert 0 < attnviz_gui.capture(model, inputs).verify() <= 1e-5
+
+
+def test_what_a_tokenizer_gives_by_itself_is_taken() -> None:
+    lists = {"input_ids": [[5, 6, 7], [7, 6, 0]], "attention_mask": [[1, 1, 1], [1, 1, 0]]}
+    capture = attnviz_gui.capture(tiny_model("bert"), lists)
+    assert capture.tokens == (["5", "6", "7"], ["7", "6"])
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([[8, 7, 6, 5]])[:, ::-1], np.array([[5, 6, 7, 8]], ">i8")]
+)
+def test_arrays_of_any_layout(array: np.ndarray) -> None:
+    capture = attnviz_gui.capture(tiny_model("bert"), {"input_ids": array})
+    assert capture.tokens == (["5", "6", "7", "8"],)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"input_ids": torch.zeros(0, 4, dtype=torch.long)}, r"input_ids is empty.*\(0, 4\)"),
+        (torch.zeros(1, 0, dtype=torch.long), r"number 1 is empty.*\(1, 0\)"),
+        ({"input_ids": np.array([["a"]])}, "array of str.* is no input"),
+        ({"input_ids": np.array([[5, None]])}, "array of object is no input"),
+        ({"input_ids": [[5, 6], [7]]}, "rows of input_ids are not of one length"),
+        ({"input_ids": torch.ones(1, 4, device="meta")}, "holds no numbers"),
+        ({"input_ids": torch.ones(2, 2).long(), "attention_mask": torch.tensor([[1, 1], [0, 0]])},
+         "Row 2 of the batch has no tokens"),
+        ({"input_ids": torch.ones(1, 2).long(), "past_key_values": transformers.DynamicCache()},
+         "give the whole text instead, without past_key_values"),
+        ({"input_ids": torch.full((1, 2), 10**6)}, r"family llama\) could not be run on this"),
+    ],
+)  # fmt: skip
+def test_tensors_that_cannot_be_run(inputs: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        attnviz_gui.capture(tiny_model("llama"), inputs)
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [("a", "b"), (c for c in "ab"), np.array(["a", "b"]), [["a", "b"]], [np.array(["a", "b"])],
+     {"encoder": iter("ab")}],
+)  # fmt: skip
+def test_names_in_any_kind_of_list(tokens: Any) -> None:
+    capture = attnviz_gui.capture(tiny_model("bert"), torch.tensor([[5, 6]]), tokens=tokens)
+    assert capture.tokens == (["a", "b"],)
+
+
+def test_names_that_cannot_be_seen_are_shown_and_saved(tmp_path: Any) -> None:
+    names = ["\0", "\ud800", ""]
+    capture = attnviz_gui.capture(tiny_model("bert"), torch.tensor([[5, 6, 7]]), tokens=names)
+    assert capture.tokens == (["␀", "⟨U+D800⟩", "∅"],)
+    capture.save(tmp_path / "c.safetensors")
+    assert attnviz_gui.open_capture(tmp_path / "c.safetensors").tokens == capture.tokens
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        ("ab", "tokens holds str where a list of names belongs"),
+        ({"a", "b"}, "tokens holds set where a list"),
+        (3, "tokens holds int where a list"),
+        (["a", None], "tokens holds NoneType where a token's name belongs"),
+        ([b"a", b"b"], "tokens holds bytes where a token's name"),
+        ([[["a"], "b"]], "tokens holds list where a token's name"),
+    ],
+)
+def test_what_is_no_list_of_names(tokens: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        attnviz_gui.capture(tiny_model("bert"), torch.tensor([[5, 6]]), tokens=tokens)
+
+
+class Hand(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q = self.layer(x)
+        return torch.softmax(q @ q.transpose(-2, -1), -1) @ x
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (lambda: torch.jit.script(Hand()), "compiled by torch.jit"),
+        (lambda: Hand().to("meta"), "has no weights"),
+        (lambda: None, "no model but NoneType"),
+        (lambda: Hand, "no model but the class Hand"),
+    ],
+)
+def test_what_cannot_be_looked_into(model: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        attnviz_gui.capture(model(), torch.ones(1, 3, 4))

@@ -115,7 +115,7 @@ def test_what_no_way_can_read_is_refused_beside_what_can() -> None:
 
 def test_models_of_one_kind_are_read_in_one_way() -> None:
     assert not together.reads(tiny_model("bert"))
-    assert not together.reads(nn.Transformer(8, 2, 1, 1, 8))
+    assert not together.reads(nn.Transformer(8, 2, 1, 1, 8, batch_first=True))
     assert ways_for(Topped("bert")) == [together]
 
 
