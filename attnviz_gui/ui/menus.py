@@ -106,7 +106,7 @@ def _edit(window: MainWindow, menu: QMenu) -> None:
 
 
 def _view(window: MainWindow, menu: QMenu) -> None:
-    for dock in window.docks:
+    for dock in (*window.docks, window.anatomy_panel):
         menu.addAction(dock.toggleViewAction())
     _add(menu, "&Restore the layout", window.workspace.arrange)
     menu.addSeparator()

@@ -54,6 +54,15 @@ def test_the_steps_of_the_head_on_show(qtbot, window):
     assert all(dock.isVisible() for dock in window.docks)
 
 
+def test_the_steps_can_stand_beside_the_other_panels(qtbot, window):
+    window.anatomy_panel.toggleViewAction().trigger()
+    assert window.anatomy_panel.isVisible()
+    assert all(dock.isVisible() for dock in window.docks)
+    qtbot.waitUntil(lambda: dissected(window), timeout=LONG)
+    window.workspace.arrange()
+    assert window.anatomy_panel.isHidden()
+
+
 def test_the_steps_are_copied_and_written_for_paper(qtbot, window, tmp_path):
     window.anatomy_panel.copy()
     assert "no steps to copy yet" in window.banner.sentence
