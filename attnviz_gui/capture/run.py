@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from contextlib import contextmanager
@@ -92,6 +93,13 @@ def cannot_run(model: LoadedModel, error: Exception, forward: Forward) -> InputE
         return InputError(
             f"{model.name} needs more memory for this text than {model.device} has; shorten the "
             "text or choose a smaller model."
+        )
+    whole = re.search(r"HigherOrderOperator (\w+)", text)
+    if isinstance(error, NotImplementedError) and whole:
+        return InputError(
+            f"{model.name} (family {family(model.module)}) cannot be read: it computes {whole[1]} "
+            "in one piece that can't be looked into. Choose another model, or let it use "
+            "scaled_dot_product_attention instead."
         )
     given = {f"number {i + 1}": value for i, value in enumerate(forward.arguments)}
     for name, value in (given | forward.keywords).items():

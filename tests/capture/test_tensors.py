@@ -282,3 +282,18 @@ class Hand(torch.nn.Module):
 def test_what_cannot_be_looked_into(model: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         attnviz_gui.capture(model(), torch.ones(1, 3, 4))
+
+
+def test_an_attention_in_one_piece_is_named() -> None:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    class Flexible(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return flex_attention(x, x, x)
+
+    said = r"Flexible.*cannot be read: it computes flex_attention in one piece"
+    with (
+        pytest.warns(UserWarning, match="flex_attention"),
+        pytest.raises(InputError, match=said),
+    ):
+        attnviz_gui.capture(Flexible(), torch.ones(1, 2, 4, 16))
