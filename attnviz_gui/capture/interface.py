@@ -25,6 +25,7 @@ import torch
 
 from attnviz_gui.capture import rotary
 from attnviz_gui.capture.call import Call, OtherWay, Place, taking
+from attnviz_gui.capture.drawn import as_drawn, noting_drawn
 from attnviz_gui.capture.extras import extra_key, sink_of
 from attnviz_gui.capture.own import Plain, own_attention
 from attnviz_gui.capture.stacks import stacks
@@ -51,10 +52,6 @@ _ROWS = {
 _SEEN: WeakKeyDictionary[torch.nn.Module, tuple[object, tuple[str, ...], tuple[Place, ...]]] = (
     WeakKeyDictionary()
 )
-
-# Where the random numbers began in a model's last run, for models that draw some (which patches
-# to leave out): its own attention is then asked for on the same ones.
-_DRAWN: WeakKeyDictionary[torch.nn.Module, torch.Tensor] = WeakKeyDictionary()
 
 
 class _Ended(BaseException):
@@ -340,8 +337,8 @@ def recording(
     """
     found = attentions(model)
     run = _Recording(model, found, on_call)
-    began = torch.get_rng_state()
     with (
+        noting_drawn(model),
         standing_in(rotary.spots(found), rotary.stand_in),
         rotary.noting(run.rotations),
         _reading(model, found, run, whole),
@@ -351,10 +348,6 @@ def recording(
             run.finish()
         except _Ended:
             pass
-    if not torch.equal(began, torch.get_rng_state()):
-        _DRAWN[model] = began
-    else:
-        _DRAWN.pop(model, None)
 
 
 @contextmanager
@@ -366,12 +359,11 @@ def watching(
 
     The block runs the model once, with its eager attention; `whole` as for `recording`.
     """
-    began = _DRAWN.get(model)
-    with torch.random.fork_rng(devices=[], enabled=began is not None):
-        if began is not None:
-            torch.set_rng_state(began)
-        with _reading(model, attentions(model), _Watching(model, on_weights), whole):
-            yield
+    with (
+        as_drawn(model),
+        _reading(model, attentions(model), _Watching(model, on_weights), whole),
+    ):
+        yield
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from attnviz_gui.capture.call import Call, Place, taking
+from attnviz_gui.capture.drawn import as_drawn, noting_drawn
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def recording(model: nn.Module, on_call: Callable[[Call], None]) -> Iterator[Non
         result, projected = _projected(arguments)
         return result, _call(where, arguments, projected, masks)
 
-    with _reading(model, attend, on_call):
+    with noting_drawn(model), _reading(model, attend, on_call):
         yield
 
 
@@ -91,7 +92,7 @@ def watching(model: nn.Module, on_weights: Callable[[Place, torch.Tensor], None]
         result, weights = _weighed(arguments)
         return result, (where.place, weights)
 
-    with _reading(model, attend, lambda seen: on_weights(*seen)):
+    with as_drawn(model), _reading(model, attend, lambda seen: on_weights(*seen)):
         yield
 
 

@@ -25,6 +25,7 @@ import torch
 from transformers.modeling_utils import PreTrainedModel
 
 from attnviz_gui.capture.call import Call, Place, taken
+from attnviz_gui.capture.drawn import as_drawn, noting_drawn
 from attnviz_gui.capture.explain import Explained, Shared, explain, own_weights
 from attnviz_gui.capture.frames import Frame, Frames, common
 from attnviz_gui.capture.heads import Rows
@@ -68,7 +69,8 @@ def recording(
     InputError
         When the model has attention that queries and keys do not explain.
     """
-    yield from _followed(_Recording(model, on_call, rest))
+    with noting_drawn(model):
+        yield from _followed(_Recording(model, on_call, rest))
 
 
 @contextmanager
@@ -81,7 +83,8 @@ def watching(
     These are the weights that the values are multiplied by: after the model's own changes to its
     softmax's result, if it has any. `rest` as for `recording`.
     """
-    yield from _followed(_Watching(model, on_weights, rest))
+    with as_drawn(model):
+        yield from _followed(_Watching(model, on_weights, rest))
 
 
 def _followed(run: _Run) -> Iterator[None]:

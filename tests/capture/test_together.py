@@ -152,3 +152,32 @@ def test_a_model_of_transformers_with_low_rank_adapters() -> None:
     capture = attnviz_gui.capture(model, IDS)
     assert len(capture.layers) == 3
     assert 0 < capture.verify() <= 1e-5
+
+
+class Choosing(nn.Module):
+    """Leaves out tokens at random, also in eval mode."""
+
+    def __init__(self, top: Any) -> None:
+        super().__init__()
+        self.top = top
+
+    def forward(self, x: torch.Tensor) -> Any:
+        x = x[:, torch.randperm(x.shape[1])[:4]]
+        return self.top(x, x, x)
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        lambda q, k, v: torch.softmax(q @ k.mT, -1) @ v,
+        nn.MultiheadAttention(8, 2, batch_first=True),
+    ],
+    ids=["written", "multihead"],
+)
+def test_random_choices_are_the_same_when_it_is_checked(top: Any) -> None:
+    torch.manual_seed(0)
+    capture = attnviz_gui.capture(Choosing(top), torch.randn(1, 9, 8))
+    torch.rand(3)
+    went_on = torch.get_rng_state()
+    assert 0 < capture.verify() <= 1e-5
+    assert torch.equal(torch.get_rng_state(), went_on)
