@@ -130,12 +130,14 @@ class _Run:
     def stack(self) -> tuple[Frame, ...]:
         return tuple(self.frames.stack)
 
+    def passes(self) -> bool:
+        """Return whether another way reads what is computed now."""
+        return self.rest and taken()
+
     def softmax(
         self, origin: Origin, entries: torch.Tensor, result: torch.Tensor, axis: int
     ) -> _Pending | None:
         """Note a softmax of what may be a product of queries and keys."""
-        if self.rest and taken():
-            return None
         stack = self.stack()
         product = origin.product
         if product is None:
@@ -185,8 +187,6 @@ class _Run:
 
     def fused(self, arguments: dict[str, Any]) -> None:
         """Note an attention in one operation."""
-        if self.rest and taken():
-            return
         pending = _Pending(common(self.stack()), self.stack())
         pending.done = True
         pending.value = arguments["value"]

@@ -126,6 +126,9 @@ class Reader(Protocol):
     def stack(self) -> tuple[Frame, ...]:
         """Return the modules that are running."""
 
+    def passes(self) -> bool:
+        """Return whether what is computed now is none of the reader's business."""
+
     def softmax(
         self, origin: Origin, entries: torch.Tensor, result: torch.Tensor, axis: int
     ) -> Any:
@@ -158,6 +161,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if self._reader.passes():
+            return func(*args, **kwargs)
         name = func._schema.name.removeprefix("aten::")
         in_place = name.endswith("_") and not name.endswith("__")
         name = name.rstrip("_") if in_place else name
