@@ -10,7 +10,6 @@ from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from attnviz_gui.geometry.process import prepare_for_frames
-from attnviz_gui.jobs.dissection import dissect
 from attnviz_gui.jobs.offloader import Offloader
 from attnviz_gui.jobs.runner import Runner, Worker
 from attnviz_gui.jobs.verifying import Verification
@@ -117,8 +116,7 @@ class MainWindow(QMainWindow):
         )
         self.badge = BadgeLabel()
         self.docks[0].header.add_badge(self.badge)
-        self.anatomy_panel = AnatomyPanel(d, theme)
-        self.anatomy = self.anatomy_panel.anatomy
+        self.anatomy_panel = AnatomyPanel(d, theme, self.dissector)
         self.status = Status(self.statusBar(), d, self.runner)
 
     def _lay_out(self) -> None:
@@ -169,7 +167,6 @@ class MainWindow(QMainWindow):
             dock.menu.addSeparator()
             dock.menu.addAction("Copy").triggered.connect(lambda _=False, d=dock: do.copy(d))
             dock.menu.addAction("Export…").triggered.connect(lambda _=False, d=dock: do.export(d))
-        self.anatomy.dissect, self.anatomy.offload = dissect, self.dissector
         self.anatomy_panel.header.doubled.connect(
             lambda: self.workspace.maximise(self.anatomy_panel)
         )
@@ -181,9 +178,10 @@ class MainWindow(QMainWindow):
             faults.happened.connect(
                 lambda sentence, details: self.banner.say(sentence, fault=True, details=details)
             )
-        for view in (*self.views, self.anatomy):
+        for view in (*self.views, self.anatomy_panel):
             self.runner.started.connect(partial(view.say_running, True))
             self.runner.stopped.connect(partial(view.say_running, False))
+        for view in self.views:
             view.start()
         for strip in (self.token_strip, self.key_strip):
             strip.start()
@@ -210,7 +208,7 @@ class MainWindow(QMainWindow):
         self.memory.change(theme=setting)
         self.theme = chosen_theme(setting)
         dress(_application(), self.theme)
-        for view in (*self.views, self.anatomy, self.token_strip, self.key_strip):
+        for view in (*self.views, self.anatomy_panel, self.token_strip, self.key_strip):
             view.retheme(self.theme)
 
     def _on_desktop_theme(self) -> None:
@@ -222,6 +220,7 @@ class MainWindow(QMainWindow):
         assert picture is not None
         self.setWindowTitle(f"{picture.title} · {picture.capture.model_name} · AttnViz")
         QTimer.singleShot(0, self, self.ready.emit)
+        QTimer.singleShot(0, self, self.anatomy_panel.make)  # now that the window is there
 
     def _show_badge(self) -> None:
         self.badge.say(self.verification.badge)
@@ -279,7 +278,7 @@ class MainWindow(QMainWindow):
         for worker in self.workers:
             worker.close()
         for part in (
-            *self.views, self.anatomy, self.token_strip, self.key_strip, self.head_panel,
+            *self.views, self.anatomy_panel, self.token_strip, self.key_strip, self.head_panel,
             self.normalization_panel, self.heatmap_options, self.plane_options, self.status,
         ):  # fmt: skip
             part.stop()

@@ -32,7 +32,7 @@ def entry(window: MainWindow, words: str):
 
 
 def dissected(window: MainWindow) -> bool:
-    ready = window.anatomy.ready
+    ready = window.anatomy_panel.anatomy.ready
     return ready is not None and ready.picture is window.document.picture
 
 
@@ -45,7 +45,7 @@ def test_the_steps_of_the_head_on_show(qtbot, window):
     qtbot.waitUntil(lambda: dissected(window), timeout=LONG)
     assert window.anatomy_panel.header.title.whole == "How L1 H7 is computed"
     assert "both ways equal" in window.anatomy_panel.header.numbers.whole
-    assert window.anatomy.ready.anatomy.equality.holds
+    assert window.anatomy_panel.anatomy.ready.anatomy.equality.holds
     qtbot.keyClick(window, Qt.Key.Key_Right)
     qtbot.waitUntil(lambda: dissected(window), timeout=LONG)
     assert window.anatomy_panel.header.title.whole == "How L1 H8 is computed"

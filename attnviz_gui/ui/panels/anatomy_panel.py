@@ -9,30 +9,79 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QApplication, QFileDialog
 
 from attnviz_gui.errors import InputError
+from attnviz_gui.jobs.dissection import dissect
 from attnviz_gui.ui.figure import write_png
 from attnviz_gui.ui.panels.dock import PanelDock
-from attnviz_gui.ui.views.anatomy import AnatomyView
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QShowEvent
+
     from attnviz_gui.session.document import Document
+    from attnviz_gui.session.offload import Offload
     from attnviz_gui.ui.theme import Theme
+    from attnviz_gui.ui.views.anatomy import AnatomyView
     from attnviz_gui.ui.views.base import View
 
 _SCALE = 2.0  # pixels for each logical unit of a picture
 
 
 class AnatomyPanel(PanelDock):
-    """How the head on show is computed, step by step."""
+    """How the head on show is computed, step by step.
+
+    The view is made when it is first seen or asked for: a window that opens does not wait for it.
+    """
 
     refused = Signal(str)  # why a picture could not be written
     done = Signal(str)  # what was copied or written
 
-    def __init__(self, document: Document, theme: Theme) -> None:
-        self.anatomy = AnatomyView(document, theme)
-        # Not drawn with pyqtgraph, but with all that a dock asks of a view.
-        super().__init__("How it is computed", cast("View", self.anatomy))
+    def __init__(self, document: Document, theme: Theme, offload: Offload) -> None:
+        """`offload` hands the work to a worker that may run the model."""
+        super().__init__("How it is computed", name="anatomy")
+        self._document, self._theme, self._offload = document, theme, offload
+        self._anatomy: AnatomyView | None = None
+        self._closed = False
         self.menu.addAction("Copy").triggered.connect(self.copy)
         self.menu.addAction("Export…").triggered.connect(self.export)
+
+    @property
+    def anatomy(self) -> AnatomyView:
+        """The view, made when it is first asked for."""
+        if self._anatomy is None:
+            from attnviz_gui.ui.views.anatomy import AnatomyView
+
+            view = self._anatomy = AnatomyView(self._document, self._theme)
+            view.dissect, view.offload = dissect, self._offload
+            # Not drawn with pyqtgraph, but with all that a dock asks of a view.
+            self.hold(cast("View", view))
+            view.start()
+        return self._anatomy
+
+    def make(self) -> None:
+        """Make the view, if there is none yet and the window still stands."""
+        if not self._closed:
+            _ = self.anatomy
+
+    def retheme(self, theme: Theme) -> None:
+        """Take another theme."""
+        self._theme = theme
+        if self._anatomy is not None:
+            self._anatomy.retheme(theme)
+
+    def say_running(self, running: bool) -> None:
+        """While there is no picture yet, say whether one is on its way."""
+        if self._anatomy is not None:
+            self._anatomy.say_running(running)
+
+    def stop(self) -> None:
+        """Follow the document no longer."""
+        self._closed = True
+        if self._anatomy is not None:
+            self._anatomy.stop()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """It is seen: now the view is needed."""
+        self.make()
+        super().showEvent(event)
 
     def copy(self) -> None:
         """Copy the page on show, drawn for paper, to the clipboard."""

@@ -121,24 +121,37 @@ class PanelHeader(QWidget):
 class PanelDock(QDockWidget):
     """A view that can be moved, closed, brought back and maximised."""
 
-    def __init__(self, label: str, view: View, options: QWidget | None = None) -> None:
+    view: View
+
+    def __init__(
+        self, label: str, view: View | None = None, options: QWidget | None = None, *,
+        name: str = "",
+    ) -> None:  # fmt: skip
+        """Without a view, the panel is called `name` and waits for `hold`."""
         super().__init__(label)
-        self.setObjectName(f"{view.name}_panel")
-        self.view = view
+        self.setObjectName(f"{name or getattr(view, 'name', '')}_panel")
         self.header = PanelHeader()
         self.setTitleBarWidget(self.header)
         self.menu = QMenu(self)
         self.header.menu_button.setMenu(self.menu)
         body = QWidget()
-        column = QVBoxLayout(body)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        self._column = QVBoxLayout(body)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(0)
         if options is not None:
-            column.addWidget(options)
-        column.addWidget(view, 1)
+            self._column.addWidget(options)
         body.setMinimumSize(260, 180)  # smaller than this, nothing in it can be read
         self.setWidget(body)
         self._steady = Steady(self._say, self)
+        if view is None:
+            self.header.title.say(label)
+        else:
+            self.hold(view)
+
+    def hold(self, view: View) -> None:
+        """Take the view that is shown."""
+        self.view = view
+        self._column.addWidget(view, 1)
         view.titled.connect(self.follow)
         view.menu_wanted.connect(self.menu.popup)
         self.follow()
