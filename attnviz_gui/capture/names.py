@@ -172,7 +172,9 @@ def _listed(value: Any) -> list[Any]:
 def _name(value: Any) -> str:
     if isinstance(value, (str, int, float, np.number)):
         # As the tokenizer's: what cannot be seen, or written to a file, is shown as a symbol.
-        return visible(str(value))
+        # The spaces in a name of several words are seen well enough.
+        words = str(value).split() or [str(value)]
+        return " ".join(map(visible, words))
     raise InputError(
         f"tokens holds {type(value).__name__} where a token's name belongs; name tokens by str."
     )
