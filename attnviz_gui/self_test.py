@@ -18,7 +18,7 @@ from attnviz_gui.session.files import replace_file
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from attnviz_gui.capture.anatomy_record import Anatomy
+    from attnviz_gui.capture.anatomy.record import Anatomy
     from attnviz_gui.capture.record import Capture
 
 TEXT = "The brown capybara is sleeping now."
@@ -129,7 +129,7 @@ def _draw(name: str, capture: Capture) -> tuple[None, str]:
 
 
 def _take_apart(capture: Capture) -> tuple[None, str]:
-    from attnviz_gui.capture.anatomy import dissect
+    from attnviz_gui.capture.anatomy.dissect import dissect
 
     return None, _equality(dissect(capture, 1, 7))
 
@@ -137,7 +137,7 @@ def _take_apart(capture: Capture) -> tuple[None, str]:
 def _run_worked_example() -> tuple[None, str]:
     from threading import Event
 
-    from attnviz_gui.capture.anatomy import dissect
+    from attnviz_gui.capture.anatomy.dissect import dissect
     from attnviz_gui.jobs.examples import WorkedExampleRequest
 
     capture = WorkedExampleRequest()(lambda _done, _total: None, Event())

@@ -1,6 +1,6 @@
 """What every way of reading a model hands on: its attentions' calls. Tensors as they came.
 
-A way is a module of this folder (`interface`, `operands`, `modules`) with
+A way is a module of the folder `ways` (`interface`, `operands`, `modules`) with
 
 ``reads(model) -> bool``
     Whether it can read the model, told without running it.

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from attnviz_gui.capture import interface
 from attnviz_gui.capture.call import OtherWay
 from attnviz_gui.capture.convert import (
     check_names,
@@ -36,6 +35,7 @@ from attnviz_gui.capture.text import check_text, fit_text
 from attnviz_gui.capture.tokens import Encoded, encode, labels
 from attnviz_gui.capture.verify import Verifier
 from attnviz_gui.capture.ways import ways_for
+from attnviz_gui.capture.ways.interface import family
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ def _read(
     if missed is not None:
         raise missed
     raise InputError(
-        f"No attention was seen in {model.name} (family {interface.family(model.module)}): it may "
+        f"No attention was seen in {model.name} (family {family(model.module)}): it may "
         "have none, or compute it in a way that can't be followed. Choose another model."
     )
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from attnviz_gui.capture.faults import first_line
-from attnviz_gui.capture.interface import family
 from attnviz_gui.capture.progress import raise_if_cancelled
 from attnviz_gui.capture.quiet import quiet
+from attnviz_gui.capture.ways.interface import family
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:

@@ -24,11 +24,11 @@ def rows() -> list[tuple[str, float, float, str]]:
     """Return what is measured, its median time, that of the plain pass, and the goal."""
     import torch
 
-    from attnviz_gui.capture import interface
     from attnviz_gui.capture.inputs import text_forward
     from attnviz_gui.capture.models import load_model
     from attnviz_gui.capture.recorder import record
     from attnviz_gui.capture.tokens import encode
+    from attnviz_gui.capture.ways import interface
 
     model = load_model("bundled", device="cpu")
     found = []

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import attnviz_gui
-from attnviz_gui.capture.anatomy import dissect, of_multihead, worked_example
-from attnviz_gui.capture.anatomy_record import Anatomy, Difference, Equality, Matrix, plain
+from attnviz_gui.capture.anatomy.dissect import dissect, of_multihead, worked_example
+from attnviz_gui.capture.anatomy.record import Anatomy, Difference, Equality, Matrix, plain
 from attnviz_gui.capture.inputs import text_forward
 from attnviz_gui.capture.models import load_model
 from attnviz_gui.capture.tokens import encode

@@ -11,8 +11,8 @@ import torch
 import transformers
 
 import attnviz_gui
-from attnviz_gui.capture import interface, own
 from attnviz_gui.capture.models import load_model
+from attnviz_gui.capture.ways import interface, own
 from attnviz_gui.errors import InputError
 from tests.capture.tiny import FAMILIES, TEXT, byte_tokenizer, tiny_folder, tiny_model
 

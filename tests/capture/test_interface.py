@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from attnviz_gui.capture import interface, standin
 from attnviz_gui.capture.call import Call, OtherWay, Place
-from attnviz_gui.capture.stacks import stacks
-from attnviz_gui.capture.windows import window_positions
+from attnviz_gui.capture.ways import interface, standin
+from attnviz_gui.capture.ways.stacks import stacks
+from attnviz_gui.capture.ways.windows import window_positions
 from tests.families.family import Family, build, example
 
 
@@ -241,7 +241,7 @@ def test_windows_stand_one_after_the_other() -> None:
 
 
 def test_windows_too_many_for_one_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    from attnviz_gui.capture import windows
+    from attnviz_gui.capture.ways import windows
     from attnviz_gui.errors import InputError
 
     model = build("swin")

@@ -21,7 +21,7 @@ from torch import nn
 import attnviz_gui
 from attnviz_gui.capture.convert import convert
 from attnviz_gui.capture.inputs import Forward
-from attnviz_gui.capture.modules import BIAS_KEY, ZERO_KEY, reads, recording, watching
+from attnviz_gui.capture.ways.modules import BIAS_KEY, ZERO_KEY, reads, recording, watching
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from attnviz_gui.capture import operands
+from attnviz_gui.capture.ways import operands
 from attnviz_gui.errors import InputError
 from tests.families.family import Family, build, example
 

@@ -11,8 +11,7 @@ import transformers
 from torch import nn
 
 import attnviz_gui
-from attnviz_gui.capture import together
-from attnviz_gui.capture.ways import ways_for
+from attnviz_gui.capture.ways import together, ways_for
 from attnviz_gui.errors import InputError
 from tests.capture.tiny import tiny_model
 

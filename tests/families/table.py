@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 import attnviz_gui
-from attnviz_gui.capture.interface import implementation
 from attnviz_gui.capture.ways import name_of, ways_for
-from attnviz_gui.capture.windows import fold_weights
+from attnviz_gui.capture.ways.interface import implementation
+from attnviz_gui.capture.ways.windows import fold_weights
 from tests.families import interface_families, operand_families
 from tests.families.family import build, example
 

@@ -12,13 +12,12 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 import attnviz_gui
-from attnviz_gui.capture.anatomy import dissect, worked_example
-from attnviz_gui.capture.anatomy_record import Axis, Matrix
+from attnviz_gui.capture.anatomy.dissect import dissect, worked_example
+from attnviz_gui.capture.anatomy.record import Axis, Matrix
 from attnviz_gui.errors import InputError
 from attnviz_gui.session.document import Document, Focus
 from attnviz_gui.ui.theme import DARK, LIGHT, PAPER
-from attnviz_gui.ui.views.anatomy import COMPUTING, NO_MODEL, AnatomyView
-from attnviz_gui.ui.views.anatomy_colors import (
+from attnviz_gui.ui.views.anatomy.colors import (
     colors_of,
     image_of,
     masked_color,
@@ -26,8 +25,9 @@ from attnviz_gui.ui.views.anatomy_colors import (
     prepare,
     signed_colors,
 )
-from attnviz_gui.ui.views.anatomy_flow import TALL
-from attnviz_gui.ui.views.anatomy_paint import short_number, shown
+from attnviz_gui.ui.views.anatomy.flow import TALL
+from attnviz_gui.ui.views.anatomy.paint import short_number, shown
+from attnviz_gui.ui.views.anatomy.view import COMPUTING, NO_MODEL, AnatomyView
 from tests.samples import random_capture
 from tests.ui.known import at, count, near, picture_of, pixels, rgb
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from attnviz_gui.session.document import Document
     from attnviz_gui.session.offload import Offload
     from attnviz_gui.ui.theme import Theme
-    from attnviz_gui.ui.views.anatomy import AnatomyView
+    from attnviz_gui.ui.views.anatomy.view import AnatomyView
     from attnviz_gui.ui.views.base import View
 
 _SCALE = 2.0  # pixels for each logical unit of a picture
@@ -47,7 +47,7 @@ class AnatomyPanel(PanelDock):
     def anatomy(self) -> AnatomyView:
         """The view, made when it is first asked for."""
         if self._anatomy is None:
-            from attnviz_gui.ui.views.anatomy import AnatomyView
+            from attnviz_gui.ui.views.anatomy.view import AnatomyView
 
             view = self._anatomy = AnatomyView(self._document, self._theme)
             view.dissect, view.offload = dissect, self._offload

@@ -13,8 +13,8 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from attnviz_gui.capture import interface, modules, operands
 from attnviz_gui.capture.call import Place
+from attnviz_gui.capture.ways import interface, modules, operands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

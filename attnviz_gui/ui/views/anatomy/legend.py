@@ -10,7 +10,7 @@ from PySide6.QtGui import QFontMetricsF, QImage, QPainter
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from attnviz_gui.ui.theme import SMALL, font
-from attnviz_gui.ui.views.anatomy_colors import share_colors, signed_colors
+from attnviz_gui.ui.views.anatomy.colors import share_colors, signed_colors
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QPaintEvent

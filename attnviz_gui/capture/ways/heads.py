@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from attnviz_gui.capture.call import Call
-from attnviz_gui.capture.windows import fits, fold, fold_added, fold_weights
+from attnviz_gui.capture.ways.windows import fits, fold, fold_added, fold_weights
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
     from attnviz_gui.capture.call import Place
-    from attnviz_gui.capture.explain import Explained, Shared
-    from attnviz_gui.capture.frames import Frame, Frames
-    from attnviz_gui.capture.layout import Layout
+    from attnviz_gui.capture.ways.explain import Explained, Shared
+    from attnviz_gui.capture.ways.frames import Frame, Frames
+    from attnviz_gui.capture.ways.layout import Layout
 
 _COUNTS = (
     "num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "num_attn_heads", "heads",

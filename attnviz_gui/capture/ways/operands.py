@@ -26,12 +26,12 @@ from transformers.modeling_utils import PreTrainedModel
 
 from attnviz_gui.capture.call import Call, Place, taken
 from attnviz_gui.capture.drawn import as_drawn, noting_drawn
-from attnviz_gui.capture.explain import Explained, Shared, explain, own_weights
-from attnviz_gui.capture.frames import Frame, Frames, common
-from attnviz_gui.capture.heads import Rows
-from attnviz_gui.capture.interface import family, implementation
-from attnviz_gui.capture.layout import Chain, Layout, entries, layout, take, value_rows
-from attnviz_gui.capture.trace import Origin, Trace
+from attnviz_gui.capture.ways.explain import Explained, Shared, explain, own_weights
+from attnviz_gui.capture.ways.frames import Frame, Frames, common
+from attnviz_gui.capture.ways.heads import Rows
+from attnviz_gui.capture.ways.interface import family, implementation
+from attnviz_gui.capture.ways.layout import Chain, Layout, entries, layout, take, value_rows
+from attnviz_gui.capture.ways.trace import Origin, Trace
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from attnviz_gui.capture.standin import Names, Spot
+from attnviz_gui.capture.ways.standin import Names, Spot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

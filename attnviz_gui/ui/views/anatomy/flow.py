@@ -17,8 +17,8 @@ from attnviz_gui.ui.theme import NORMAL, SMALL, font
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from attnviz_gui.capture.anatomy_record import Axis, Section, Step
-    from attnviz_gui.ui.views.anatomy_colors import Prepared
+    from attnviz_gui.capture.anatomy.record import Axis, Section, Step
+    from attnviz_gui.ui.views.anatomy.colors import Prepared
 
 MARGIN = 14.0
 GAP = 34.0  # between steps: room for an arrow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-from attnviz_gui.capture import interface, modules, operands, together
+from attnviz_gui.capture.ways import interface, modules, operands, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable

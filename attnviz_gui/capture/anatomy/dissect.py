@@ -14,14 +14,14 @@ from weakref import ref
 import numpy as np
 import torch
 
-from attnviz_gui.capture.anatomy_layer import (
+from attnviz_gui.capture.anatomy.layer import (
     LayerParts,
     layer_parts,
     multihead_parts,
     whole_rows,
 )
-from attnviz_gui.capture.anatomy_ways import explains, two_ways
-from attnviz_gui.capture.anatomy_write import write
+from attnviz_gui.capture.anatomy.two_ways import explains, two_ways
+from attnviz_gui.capture.anatomy.write import write
 from attnviz_gui.capture.record import LayerRecord
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from attnviz_gui.capture.anatomy_record import Anatomy
-    from attnviz_gui.capture.anatomy_ways import TwoWays
+    from attnviz_gui.capture.anatomy.record import Anatomy
+    from attnviz_gui.capture.anatomy.two_ways import TwoWays
     from attnviz_gui.capture.record import Capture
 
 UNEXPLAINED = (

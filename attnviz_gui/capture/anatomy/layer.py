@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from attnviz_gui.capture.anatomy_find import (
+from attnviz_gui.capture.anatomy.find import (
     CLOSE,
     CLOSE_HALF,
     Output,

@@ -10,16 +10,16 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPen, QPolygonF
 
 from attnviz_gui.ui.theme import LARGE, NORMAL, SMALL, font
-from attnviz_gui.ui.views.anatomy_colors import colors_of, image_of
-from attnviz_gui.ui.views.anatomy_flow import GAP, MARGIN, static_text
+from attnviz_gui.ui.views.anatomy.colors import colors_of, image_of
+from attnviz_gui.ui.views.anatomy.flow import GAP, MARGIN, static_text
 from attnviz_gui.ui.views.color_scale import ink_on
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QImage, QPainter
 
-    from attnviz_gui.capture.anatomy_record import Axis, Part
+    from attnviz_gui.capture.anatomy.record import Axis, Part
     from attnviz_gui.ui.theme import Theme
-    from attnviz_gui.ui.views.anatomy_flow import Block, Box, Flow
+    from attnviz_gui.ui.views.anatomy.flow import Block, Box, Flow
 
 
 def short_number(value: float) -> str:

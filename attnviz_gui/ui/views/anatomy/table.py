@@ -21,13 +21,13 @@ from PySide6.QtWidgets import (
 
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.theme import NORMAL, SMALL, font
-from attnviz_gui.ui.views.anatomy_colors import colors_of
-from attnviz_gui.ui.views.anatomy_paint import short_number
+from attnviz_gui.ui.views.anatomy.colors import colors_of
+from attnviz_gui.ui.views.anatomy.paint import short_number
 from attnviz_gui.ui.views.color_scale import ink_on
 
 if TYPE_CHECKING:
     from attnviz_gui.ui.theme import Theme
-    from attnviz_gui.ui.views.anatomy_colors import Prepared
+    from attnviz_gui.ui.views.anatomy.colors import Prepared
 
 MOST_COPIED = 1_000_000  # entries
 

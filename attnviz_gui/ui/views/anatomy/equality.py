@@ -22,7 +22,7 @@ from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.theme import LARGE, SMALL, font
 
 if TYPE_CHECKING:
-    from attnviz_gui.capture.anatomy_record import Anatomy, Equality
+    from attnviz_gui.capture.anatomy.record import Anatomy, Equality
     from attnviz_gui.ui.theme import Theme
 
 WAYS = {

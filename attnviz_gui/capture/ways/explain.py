@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from attnviz_gui.capture.layout import move
-from attnviz_gui.capture.windows import _FORBIDDEN
+from attnviz_gui.capture.ways.layout import move
+from attnviz_gui.capture.ways.windows import _FORBIDDEN
 
 if TYPE_CHECKING:
-    from attnviz_gui.capture.layout import Layout
-    from attnviz_gui.capture.trace import Origin
+    from attnviz_gui.capture.ways.layout import Layout
+    from attnviz_gui.capture.ways.trace import Origin
 
 # What is further down than this, and to which no attention falls, may not be seen: models take
 # 1e4 or 1e6 off a logit for that.

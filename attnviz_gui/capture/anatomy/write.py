@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from attnviz_gui.capture.anatomy_record import Anatomy, Axis, Matrix, Part, Section, Step
-from attnviz_gui.capture.anatomy_ways import attention, logits
+from attnviz_gui.capture.anatomy.record import Anatomy, Axis, Matrix, Part, Section, Step
+from attnviz_gui.capture.anatomy.two_ways import attention, logits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from attnviz_gui.capture.anatomy_find import Projection
-    from attnviz_gui.capture.anatomy_layer import LayerParts
-    from attnviz_gui.capture.anatomy_record import MatrixKind, Role
-    from attnviz_gui.capture.anatomy_ways import TwoWays, Way
+    from attnviz_gui.capture.anatomy.find import Projection
+    from attnviz_gui.capture.anatomy.layer import LayerParts
+    from attnviz_gui.capture.anatomy.record import MatrixKind, Role
+    from attnviz_gui.capture.anatomy.two_ways import TwoWays, Way
 
 MOST_HEADS = 4  # of which the paper's way shows every one
 ROLES: tuple[Role, Role, Role] = ("query", "key", "value")

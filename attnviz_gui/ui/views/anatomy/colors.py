@@ -18,7 +18,7 @@ from attnviz_gui.ui.views.matrix_item import strongest
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from attnviz_gui.capture.anatomy_record import Matrix
+    from attnviz_gui.capture.anatomy.record import Matrix
     from attnviz_gui.ui.theme import Theme
 
     FloatArray = npt.NDArray[np.float32]

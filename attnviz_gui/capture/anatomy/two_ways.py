@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from attnviz_gui.capture.anatomy_find import CLOSE_HALF, same
-from attnviz_gui.capture.anatomy_record import Difference, Equality
+from attnviz_gui.capture.anatomy.find import CLOSE_HALF, same
+from attnviz_gui.capture.anatomy.record import Difference, Equality
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from attnviz_gui.capture.anatomy_find import Projection
-    from attnviz_gui.capture.anatomy_layer import LayerParts
+    from attnviz_gui.capture.anatomy.find import Projection
+    from attnviz_gui.capture.anatomy.layer import LayerParts
     from attnviz_gui.capture.record import LayerRecord
 
 _ENTRIES = 1 << 25  # of attention at once: 128 MB

@@ -23,14 +23,14 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from attnviz_gui.capture import rotary
 from attnviz_gui.capture.call import Call, OtherWay, Place, taking
 from attnviz_gui.capture.drawn import as_drawn, noting_drawn
-from attnviz_gui.capture.extras import extra_key, sink_of
-from attnviz_gui.capture.own import Plain, own_attention
-from attnviz_gui.capture.stacks import stacks
-from attnviz_gui.capture.standin import Names, methods, standing_in
-from attnviz_gui.capture.windows import fits, fold, fold_added, fold_weights
+from attnviz_gui.capture.ways import rotary
+from attnviz_gui.capture.ways.extras import extra_key, sink_of
+from attnviz_gui.capture.ways.own import Plain, own_attention
+from attnviz_gui.capture.ways.stacks import stacks
+from attnviz_gui.capture.ways.standin import Names, methods, standing_in
+from attnviz_gui.capture.ways.windows import fits, fold, fold_added, fold_weights
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:

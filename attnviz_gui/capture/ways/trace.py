@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from attnviz_gui.capture.frames import Frame
-    from attnviz_gui.capture.layout import Chain, Step
+    from attnviz_gui.capture.ways.frames import Frame
+    from attnviz_gui.capture.ways.layout import Chain, Step
 
 _PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm"})
 _MOVES = frozenset({

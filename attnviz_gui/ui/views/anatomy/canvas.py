@@ -16,10 +16,10 @@ from attnviz_gui.ui.views.readout import Readout
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QMouseEvent, QPaintEvent, QResizeEvent
 
-    from attnviz_gui.capture.anatomy_record import Matrix
+    from attnviz_gui.capture.anatomy.record import Matrix
     from attnviz_gui.ui.theme import Theme
-    from attnviz_gui.ui.views.anatomy_flow import Box, Flow
-    from attnviz_gui.ui.views.anatomy_paint import FlowPainter
+    from attnviz_gui.ui.views.anatomy.flow import Box, Flow
+    from attnviz_gui.ui.views.anatomy.paint import FlowPainter
 
 STILL = 4  # pixels that a click may move
 

@@ -19,13 +19,13 @@ from attnviz_gui.session.offload import Offload, at_once
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.theme import NORMAL, PAPER, SMALL, font
-from attnviz_gui.ui.views.anatomy_canvas import Sheet
-from attnviz_gui.ui.views.anatomy_colors import Prepared, prepare
-from attnviz_gui.ui.views.anatomy_equality import EqualityPage
-from attnviz_gui.ui.views.anatomy_flow import Flow
-from attnviz_gui.ui.views.anatomy_legend import Legend
-from attnviz_gui.ui.views.anatomy_paint import FlowPainter
-from attnviz_gui.ui.views.anatomy_table import MatrixTable
+from attnviz_gui.ui.views.anatomy.canvas import Sheet
+from attnviz_gui.ui.views.anatomy.colors import Prepared, prepare
+from attnviz_gui.ui.views.anatomy.equality import EqualityPage
+from attnviz_gui.ui.views.anatomy.flow import Flow
+from attnviz_gui.ui.views.anatomy.legend import Legend
+from attnviz_gui.ui.views.anatomy.paint import FlowPainter
+from attnviz_gui.ui.views.anatomy.table import MatrixTable
 from attnviz_gui.ui.views.base import EMPTY, RUNNING
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QContextMenuEvent, QHideEvent, QKeyEvent, QShowEvent
 
-    from attnviz_gui.capture.anatomy_record import Anatomy, Section
+    from attnviz_gui.capture.anatomy.record import Anatomy, Section
     from attnviz_gui.session.document import Document
     from attnviz_gui.session.picture import Picture
     from attnviz_gui.ui.theme import Theme

@@ -1,0 +1,1 @@
+"""How a head is computed, drawn: every matrix of it. Computes nothing of it."""
