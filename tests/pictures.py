@@ -46,6 +46,9 @@ def take(file: Path, text: str, size: tuple[int, int], theme: str, head: tuple[i
     window.document.move(mode="centroid", t=1.0)
     QTimer.singleShot(400, loop.quit)
     loop.exec()
+    while window.badge.text() == "checking…":
+        QTimer.singleShot(100, loop.quit)
+        loop.exec()
     file.parent.mkdir(parents=True, exist_ok=True)
     window.grab().save(str(file))
     window.close()
