@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 FIRST_TEXT = "The brown capybara is sleeping now."
 FIRST_WATCHED = [WatchedPair("brown", key) for key in ("cap", "##y", "##bara")]
+_REST_MS = 60  # before a proof: the picture that it proves is painted first
 _FIRST_RUN_MS = 50  # the window is painted before torch is imported in the worker
 
 
@@ -78,7 +79,8 @@ class MainWindow(QMainWindow):
         self.workers = model_worker, geometry_worker = Worker("model"), Worker("geometry")
         self.runner = Runner(model_worker, self)
         self.offloaders = tuple(
-            Offloader(geometry_worker, self.actions_.geometry_failed, self) for _ in range(5)
+            Offloader(geometry_worker, self.actions_.geometry_failed, self, rest_ms=rest)
+            for rest in (0, _REST_MS, 0, 0, 0)
         )
         self.fitter, self.prover, self.pairer, self.counter, self.drawer = self.offloaders
         self.dissector = Offloader(model_worker, self.actions_.geometry_failed, self)
