@@ -198,6 +198,7 @@ class MainWindow(QMainWindow):
         if capture is not None:
             self.runs.show_capture(capture)
             return
+        self._first.timeout.connect(self.anatomy_panel.make)
         self.text_bar.set_text(FIRST_TEXT)
         if files:
             self._first.timeout.connect(lambda: self.runs.open_all(files))

@@ -28,7 +28,7 @@ _SCALE = 2.0  # pixels for each logical unit of a picture
 class AnatomyPanel(PanelDock):
     """How the head on show is computed, step by step.
 
-    The view is made when it is first seen or asked for: a window that opens does not wait for it.
+    The view is made once the window is there, or when it is first seen: opening does not wait.
     """
 
     refused = Signal(str)  # why a picture could not be written
