@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import attnviz_gui
 from attnviz_gui.capture.ways import operands
 from attnviz_gui.errors import InputError
 from tests.families.family import Family, build, example
@@ -218,3 +219,45 @@ def test_a_failure_leaves_no_trace(kind: type[BaseException]) -> None:
 
 def _hooks(model: nn.Module) -> int:
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+class Mixing(torch.nn.Module):
+    """Heads whose logits are mixed by a matrix; each head's weights are kept for the next run."""
+
+    def __init__(self, mixed_by: str) -> None:
+        super().__init__()
+        self.inputs = torch.nn.ModuleList(torch.nn.Linear(8, 8) for _ in range(3))
+        self.mixed_by = mixed_by
+        mix = torch.randn(2, 2)
+        if mixed_by == "parameter":
+            self.mix: object = torch.nn.Parameter(mix)
+        elif mixed_by == "buffer":
+            self.register_buffer("mix", mix)
+        else:
+            self.mix = mix
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        query, key, value = (
+            part(x).view(len(x), -1, 2, 4).transpose(1, 2) for part in self.inputs
+        )  # fmt: skip
+        logits = query @ key.transpose(-2, -1) / 2
+        if self.mixed_by:
+            logits = torch.einsum("gh,bhqk->bgqk", self.mix, logits)
+        self.attention = torch.softmax(logits, -1)
+        return self.attention @ value
+
+
+@pytest.mark.parametrize("mixed_by", ["parameter", "buffer", "attribute"])
+def test_mixed_logits_are_no_product_of_queries_and_keys(mixed_by: str) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(InputError, match="No attention was seen in Mixing"):
+        attnviz_gui.capture(Mixing(mixed_by).eval(), torch.randn(1, 6, 8))
+
+
+def test_what_a_module_kept_from_its_last_run_hides_nothing() -> None:
+    torch.manual_seed(0)
+    model = Mixing("").eval()
+    for _ in range(5):
+        capture = attnviz_gui.capture(model, torch.randn(1, 6, 8))
+        assert [layer.n_heads for layer in capture.layers] == [2]
+        assert capture.verify() <= 1e-6

@@ -87,11 +87,19 @@ def watching(
         yield from _followed(_Watching(model, on_weights, rest))
 
 
+def _held(model: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Every tensor that a model brings along: what is multiplied by one is no query and no key."""
+    yield from model.parameters()
+    yield from model.buffers()
+    for part in model.modules():
+        yield from (value for value in vars(part).values() if isinstance(value, torch.Tensor))
+
+
 def _followed(run: _Run) -> Iterator[None]:
     with ExitStack() as stack:
         if isinstance(run.model, PreTrainedModel):
             stack.enter_context(implementation(run.model, "eager"))
-        trace = Trace(run, run.model.parameters())
+        trace = Trace(run, _held(run.model))
         stack.callback(trace.forget)
         stack.callback(run.pending.clear)
         stack.enter_context(run.frames.following())

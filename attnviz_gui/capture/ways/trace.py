@@ -150,7 +150,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, reader: Reader, weights: Iterable[torch.Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._reader = reader
-        self._learned = {w.untyped_storage()._cdata for w in weights}
+        # Held on to: memory that is given back in the run may be a query's next.
+        self._weights = list(weights)
+        self._learned = {w.untyped_storage()._cdata for w in self._weights}
         # By where a tensor lies: PyTorch may give the same memory another Python object at any
         # time.
         self._origins: dict[tuple[Any, ...], tuple[_Living, Origin]] = {}
@@ -286,6 +288,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Let go of every tensor."""
         self._origins.clear()
         self._lost.clear()
+        self._weights.clear()
 
 
 def _changed(
