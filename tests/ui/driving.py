@@ -9,7 +9,10 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QWidget
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from pytestqt.qtbot import QtBot
 
     from attnviz_gui.ui.main_window import MainWindow
 
@@ -21,6 +24,15 @@ def child(window: QWidget, name: str) -> QWidget:
     found = window.findChildren(QWidget, name)
     assert len(found) == 1, (name, found)
     return found[0]
+
+
+def opened(qtbot: QtBot, window: MainWindow) -> Iterator[MainWindow]:
+    """Show a window, hand it to a test, and close it: ``yield from`` it in a fixture."""
+    qtbot.addWidget(window)
+    with qtbot.waitExposed(window):
+        window.show()
+    yield window
+    window.close()
 
 
 def drop(window: MainWindow, *what: Path | QUrl) -> None:

@@ -10,17 +10,12 @@ from PySide6.QtWidgets import QMenu
 
 from attnviz_gui.ui.learn import CLASSIFIER
 from attnviz_gui.ui.main_window import MainWindow
-from tests.ui.driving import LONG, child
+from tests.ui.driving import LONG, child, opened
 
 
 @pytest.fixture
 def window(qtbot, capybara):
-    window = MainWindow(capture=capybara)
-    qtbot.addWidget(window)
-    with qtbot.waitExposed(window):
-        window.show()
-    yield window
-    window.close()
+    yield from opened(qtbot, MainWindow(capture=capybara))
 
 
 def entry(window: MainWindow, words: str):

@@ -20,7 +20,7 @@ from attnviz_gui.ui.dialogs.download import hub_id
 from attnviz_gui.ui.main_window import MainWindow
 from tests.capture.stand_in import COMMIT, StandIn
 from tests.samples import random_capture, save_tiny_bert
-from tests.ui.driving import LONG, child, drop
+from tests.ui.driving import LONG, child, drop, opened
 
 # What Qt says of lists that open where there is no screen.
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support")
@@ -50,12 +50,7 @@ def server(tmp_path, cache, monkeypatch):
 @pytest.fixture
 def window(qtbot):
     """A window on twelve random tokens; no model has run."""
-    window = MainWindow(capture=random_capture(12, layers=3, heads=4))
-    qtbot.addWidget(window)
-    with qtbot.waitExposed(window):
-        window.show()
-    yield window
-    window.close()
+    yield from opened(qtbot, MainWindow(capture=random_capture(12, layers=3, heads=4)))
 
 
 def put(tmp_path, cache, repository):

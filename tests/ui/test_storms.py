@@ -13,18 +13,13 @@ import attnviz_gui
 from attnviz_gui.session.document import NOTHING
 from attnviz_gui.ui.main_window import MainWindow
 from tests.samples import random_capture, save_tiny_bert
-from tests.ui.driving import LONG, child, drop
+from tests.ui.driving import LONG, child, drop, opened
 
 
 @pytest.fixture
 def still(qtbot):
     """A window on thirty random tokens; no model runs."""
-    window = MainWindow(capture=random_capture(30, layers=3, heads=4))
-    qtbot.addWidget(window)
-    with qtbot.waitExposed(window):
-        window.show()
-    yield window
-    window.close()
+    yield from opened(qtbot, MainWindow(capture=random_capture(30, layers=3, heads=4)))
 
 
 def workers() -> list[str]:

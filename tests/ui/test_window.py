@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 from attnviz_gui.session.document import Focus
 from attnviz_gui.ui.main_window import FIRST_TEXT, MainWindow
 from tests.samples import random_capture, save_tiny_bert
-from tests.ui.driving import LONG, child, drop
+from tests.ui.driving import LONG, child, drop, opened
 
 CONTRACT = [
     "text_input", "model_select", "run_button", "cancel_button", "progress", "layer_select",
@@ -51,12 +51,7 @@ def window(qtbot, bundled):
 @pytest.fixture
 def still(qtbot):
     """A window on twelve random tokens; no model runs."""
-    window = MainWindow(capture=random_capture(12, layers=3, heads=4))
-    qtbot.addWidget(window)
-    with qtbot.waitExposed(window):
-        window.show()
-    yield window
-    window.close()
+    yield from opened(qtbot, MainWindow(capture=random_capture(12, layers=3, heads=4)))
 
 
 def run_text(qtbot, window: MainWindow, text: str) -> None:
