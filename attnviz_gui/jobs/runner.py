@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from PySide6.QtCore import QObject, Qt, Signal
 
 from attnviz_gui.errors import Cancelled
+from attnviz_gui.jobs.garbage import COLLECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,11 +37,18 @@ class Worker:
 
     def submit(self, function: Callable[..., object], *arguments: object) -> None:
         """Queue a call."""
-        self._pool.submit(function, *arguments)
+        COLLECTOR.hold()
+        try:
+            task = self._pool.submit(function, *arguments)
+        except RuntimeError:  # closed
+            COLLECTOR.release()
+            raise
+        task.add_done_callback(lambda _task: COLLECTOR.release())
 
     def close(self, *, finish: bool = False) -> None:
         """Drop what is queued (`finish`: do it still), and wait until the thread has ended."""
         self._pool.shutdown(wait=True, cancel_futures=not finish)
+        COLLECTOR.tick()
 
 
 class Runner(QObject):
