@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
     from attnviz_gui.capture.models import LoadedModel
     from attnviz_gui.capture.record import Capture
+
+
+def pytest_unconfigure() -> None:
+    """Destroy the tests' application as the program destroys its own, before Python ends."""
+    widgets = sys.modules.get("PySide6.QtWidgets")
+    app = widgets.QApplication.instance() if widgets else None
+    if app is not None:
+        from attnviz_gui.ui.application import take_down
+
+        take_down(app)
+
 
 CAPYBARA = "The brown capybara is sleeping now."
 

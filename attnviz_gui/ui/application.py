@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import PySide6
-from PySide6.QtCore import Qt
+import shiboken6
+from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
@@ -125,6 +127,7 @@ def run_window(files: Sequence[str] = (), *, quit_when_ready: bool = False) -> i
     for path in paths:
         if not is_there(path):
             raise InputError(f"there is no file or folder {path}")
+    started_here = QApplication.instance() is None
     app = start_on_screen()
     faults = Faults()
     faults.install()
@@ -134,9 +137,26 @@ def run_window(files: Sequence[str] = (), *, quit_when_ready: bool = False) -> i
         if quit_when_ready:
             window.ready.connect(window.close)
             window.runner.failed.connect(lambda _fault: app.exit(1))
-        return app.exec()
+        code = app.exec()
+        window.deleteLater()
+        del window
     finally:
         faults.remove()
+    if started_here:
+        take_down(app)
+    return code
+
+
+def take_down(app: QApplication) -> None:
+    """Destroy the application, and all windows before it, while Python is whole.
+
+    Left to the interpreter's exit, the binding goes through every object that it knows, in no
+    order, and meets some that are gone.
+    """
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    shiboken6.delete(app)
 
 
 def _start() -> QApplication:
