@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from psygnal import Signal
 
 from attnviz_gui.errors import InputError
+from attnviz_gui.geometry.correlation import objective_named
 from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode, shift_vector
+from attnviz_gui.session.fits import Basis, Fits, HeadFit
 from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
 from attnviz_gui.session.picture import Picture, make_picture
 from attnviz_gui.session.watch import WatchedPair, watch_at
@@ -53,7 +55,8 @@ class Sliders:
     """Where the sliders stand: shift mode, its t in raw units, and the scale c.
 
     `t` means: ``constant`` adds t to every coordinate, ``centroid`` adds t (mean query - mean
-    key), ``locked`` ignores it (a follows c).
+    key), ``locked`` ignores it (a follows c); ``balanced`` does the latter in balanced coordinates,
+    ``lifted`` before the lift.
     """
 
     mode: ShiftMode = "constant"
@@ -84,11 +87,15 @@ class Document:
     focus_changed = Signal()  # hovered or pinned pair
     watched_changed = Signal()
     options_changed = Signal()
+    objective_changed = Signal()  # another objective was chosen
+    fits_changed = Signal()  # fits were kept or forgotten
 
     def __init__(self) -> None:
         self.offload: Offload = at_once  # for heads with more than LIVE_PAIRS pairs
         self._wanted: Picture | None = None  # the newest that was asked for
         self._sliders = Sliders()
+        self._objective = "cosine"
+        self._fits = Fits()
         self._dragging = False
         self._hovered = NOTHING
         self._pinned = NOTHING
@@ -141,6 +148,9 @@ class Document:
             When its numbers are too large to be drawn; what was on show stays.
         """
         _refuse_giants(capture)
+        if capture is not self.capture and len(self._fits):
+            self._fits.forget()
+            self.fits_changed.emit()
         self._show(capture, 0, self.layer, self.head)
 
     def show_head(
@@ -192,6 +202,9 @@ class Document:
         if not same_tokens:
             self._hovered = self._pinned = NOTHING
         self._picture = picture
+        kept = self.fit_here
+        if kept is not None and kept.found:
+            self._sliders = Sliders(kept.mode, kept.t, kept.scale)
         self._forget_frame()
         self.picture_changed.emit()
 
@@ -265,12 +278,61 @@ class Document:
             self.settled.emit()
 
     def reset(self) -> None:
-        """Return to a = 0, c = 1 (in mode locked, a follows c)."""
-        mode = "constant" if self._sliders.mode == "locked" else self._sliders.mode
-        self.move(mode=mode, t=0.0, scale=1.0)
+        """Return to a = 0, c = 1."""
+        mode = self._sliders.mode
+        still = mode in ("constant", "centroid")  # in the others t = 0 and c = 1 are a change too
+        self.move(mode=mode if still else "constant", t=0.0, scale=1.0)
 
     def _forget_frame(self) -> None:
         self._frame = self._last_frame = None
+
+    # -- the objective and its fits ----------------------------------------------------------
+
+    @property
+    def objective(self) -> str:
+        """The name of the chosen objective."""
+        return self._objective
+
+    def choose_objective(self, name: str) -> None:
+        """Choose what a fit rewards.
+
+        Raises
+        ------
+        InputError
+            When there is no such objective.
+        """
+        objective_named(name)
+        if name != self._objective:
+            self._objective = name
+            self.objective_changed.emit()
+
+    @property
+    def fits(self) -> Fits:
+        """The fits of this capture's heads."""
+        return self._fits
+
+    @property
+    def basis(self) -> Basis:
+        """The vectors that are on show, as a fit names them."""
+        return Basis(self.text, self._options.show_special, self._options.rotary)
+
+    @property
+    def fit_here(self) -> HeadFit | None:
+        """The fit that is kept for the head on show, or None."""
+        picture = self._picture
+        if picture is None:
+            return None
+        basis = replace(self.basis, text=picture.text)
+        return self._fits.of(basis, picture.layer, picture.head)
+
+    def keep_fits(self, basis: Basis, fits: Iterable[HeadFit]) -> None:
+        """Keep what was fitted; where the head on show is among it, the sliders move there."""
+        before = self.fit_here
+        self._fits.keep(basis, fits)
+        self.fits_changed.emit()
+        kept = self.fit_here
+        if kept is not None and kept is not before and kept.found:
+            self.move(mode=kept.mode, t=kept.t, scale=kept.scale)
 
     # -- focus and watched pairs -------------------------------------------------------------
 

@@ -1,0 +1,110 @@
+"""What fits have found, kept for every head, so that a head brings its own back when it is shown.
+
+A fit belongs to the vectors it was made on: to a text (or all texts of the capture), with or
+without special tokens, before or after the rotary embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from attnviz_gui.geometry.normalization import ShiftMode
+
+ALL_TEXTS = -1
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Which vectors a fit was made on.
+
+    Attributes
+    ----------
+    text : int
+        Index of the text, or `ALL_TEXTS`.
+    show_special, rotary : bool
+        As in the document's options.
+    """
+
+    text: int = 0
+    show_special: bool = True
+    rotary: bool = True
+
+
+@dataclass(frozen=True)
+class HeadFit:
+    """What a fit found for one head.
+
+    Attributes
+    ----------
+    layer, head : int
+    objective : str
+    mode : str
+        The shift mode.
+    t : float
+        The position on the shift's slider, in raw units.
+    scale : float
+        The scale c.
+    value, before : float
+        The objective there, and for the model's own vectors; NaN where it is undefined.
+    edges : tuple of str
+        ``"t"`` or ``"c"`` where the best lies at the end of its range.
+    together : int
+        How many heads share this t and c; 1 for a fit of the head's own.
+    reason : str
+        Why nothing was found; empty where something was.
+    """
+
+    layer: int
+    head: int
+    objective: str
+    mode: ShiftMode
+    t: float
+    scale: float
+    value: float
+    before: float
+    edges: tuple[str, ...] = ()
+    together: int = 1
+    reason: str = ""
+
+    @property
+    def found(self) -> bool:
+        """True where the objective has a value."""
+        return not self.reason
+
+
+class Fits:
+    """The newest fit of every head."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Basis, int, int], HeadFit] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __iter__(self) -> Iterator[tuple[Basis, HeadFit]]:
+        """Basis and fit, layer by layer and head by head."""
+        for (basis, _, _), fit in sorted(
+            self._kept.items(), key=lambda item: (item[0][1:], item[0][0].text)
+        ):
+            yield basis, fit
+
+    def keep(self, basis: Basis, fits: Iterable[HeadFit]) -> None:
+        """Keep fits; each replaces the one before it of the same head and vectors."""
+        for fit in fits:
+            self._kept[basis, fit.layer, fit.head] = fit
+
+    def of(self, basis: Basis, layer: int, head: int) -> HeadFit | None:
+        """Return a head's fit: of this text, else of all texts together, else None."""
+        own = self._kept.get((basis, layer, head))
+        if own is not None:
+            return own
+        every = Basis(ALL_TEXTS, basis.show_special, basis.rotary)
+        return self._kept.get((every, layer, head))
+
+    def forget(self) -> None:
+        """Forget all fits: another capture is on show."""
+        self._kept.clear()
