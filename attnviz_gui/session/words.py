@@ -31,9 +31,12 @@ def number(value: float, digits: int = 3) -> str:
 def normalisation_in_words(sliders: Sliders) -> str:
     """Return what a and c are: ``a = 0.500, c = 1``."""
     t = number(sliders.t)
+    centroid = f"{t} · (q̄ − k̄)" if sliders.t else t
     shift = {
         "constant": t,
-        "centroid": f"{t} · (q̄ − k̄)" if sliders.t else t,
+        "centroid": centroid,
         "locked": "c²·q̄ − k̄",
+        "balanced": f"{centroid} in balanced axes",
+        "lifted": f"{centroid} and lifted",
     }[sliders.mode]
     return f"a = {shift}, c = {'1' if sliders.scale == 1 else number(sliders.scale)}"

@@ -54,7 +54,7 @@ def test_the_search_misses_nothing_that_a_fine_grid_finds(seed: int, d: int, mod
     )
 
 
-@pytest.mark.parametrize("mode", SHIFT_MODES)
+@pytest.mark.parametrize("mode", ["constant", "centroid", "locked"])
 @settings(max_examples=60, deadline=None)
 @given(
     head=heads(),

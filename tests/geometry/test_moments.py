@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from attnviz_gui.geometry.masks import Everything, Listed, Staircase, allowed_pairs
 from attnviz_gui.geometry.moments import PairMoments
-from attnviz_gui.geometry.normalization import SHIFT_MODES, shift_line
+from attnviz_gui.geometry.normalization import shift_line
 from attnviz_gui.geometry.pearson import TOO_FEW, pearson, pool
 from tests.geometry.oracles import cosine_objective, cosine_objective_of_arrays
 from tests.geometry.strategies import SmallHead, heads
@@ -36,7 +36,7 @@ def mask_named(name: str, n: int = T) -> np.ndarray | None:
     }[name]
 
 
-@pytest.mark.parametrize("mode", SHIFT_MODES)
+@pytest.mark.parametrize("mode", POSITIONS)
 @pytest.mark.parametrize("mask", ["all", "causal", "window", "causal, some hidden", "random"])
 @pytest.mark.parametrize("d", [2, 8, 32])
 @pytest.mark.parametrize("means", [(0.5, -0.5), (1e4, 0), (0, 1e4), (1e4, 1e4), (1e4, -1e4)])

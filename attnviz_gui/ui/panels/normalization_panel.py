@@ -38,6 +38,10 @@ _MODES = {
     "constant": "the number a is added to every coordinate of every key",
     "centroid": "a = t · (mean query − mean key): at t = 1 keys and queries share their centre",
     "locked": "a follows c, a = c² · mean query − mean key: the centres stay together at every c",
+    "balanced": "as centroid, after a change of axes that gives queries and keys equal spread in "
+    "every direction; products stay as they are",
+    "lifted": "as centroid, with one more coordinate that makes all keys equally long: distance "
+    "then ranks the keys of a query exactly as attention does",
 }
 
 
@@ -224,7 +228,7 @@ class NormalizationPanel(QGroupBox):
 
     def _on_mode(self, index: int) -> None:
         mode: ShiftMode = self.mode.itemData(index)
-        t = {"constant": 0.0, "centroid": 1.0, "locked": 0.0}[mode]
+        t = {"constant": 0.0, "locked": 0.0}.get(mode, 1.0)
         if mode != self.document.sliders.mode:
             self.document.move(mode=mode, t=t)
 
