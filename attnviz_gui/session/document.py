@@ -15,6 +15,7 @@ from psygnal import Signal
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.correlation import objective_named
 from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode, shift_vector
+from attnviz_gui.session.corpus import Corpus, CorpusFrames, make_corpus
 from attnviz_gui.session.fits import Basis, Fits, HeadFit
 from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
 from attnviz_gui.session.picture import Picture, make_picture
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from attnviz_gui.capture.record import Capture
     from attnviz_gui.geometry.live import Frame
+    from attnviz_gui.geometry.together import TextsFrame
 
 MOST_COORDINATE = 1e9  # of a query or key: their products and squares still fit a float32
 
@@ -75,6 +77,7 @@ class Options:
     n_lines: int = 20
     plane: PlaneMode = "both"
     animate: bool = True
+    together: bool = False  # plane and scatter draw all texts of a capture, not the chosen one
 
 
 class Document:
@@ -106,6 +109,8 @@ class Document:
         self._picture: Picture | None = None
         self._frame: Frame | None = None
         self._last_frame: Frame | None = None
+        self._corpus: CorpusFrames | None = None
+        self._to_come: tuple[Picture, Focus] | None = None  # what is pinned once it is shown
 
     # -- what is on show ---------------------------------------------------------------------
 
@@ -166,6 +171,27 @@ class Document:
         if (text, layer, head) != before:
             self._show(self._wanted.capture, text, layer, head)
 
+    def show_token(self, text: int, *, query: int | None = None, key: int | None = None) -> None:
+        """Show another text, and pin one of its visible queries or keys."""
+        self.show_head(text=text)
+        focus = Focus(query, key)
+        if self.pending and self._wanted is not None:
+            self._to_come = self._wanted, focus
+        elif focus != self._pinned:
+            self.pin(query, key)
+
+    @property
+    def corpus(self) -> Corpus | None:
+        """The head on show on all texts; None where one text is shown."""
+        return None if self._corpus is None else self._corpus.corpus
+
+    @property
+    def corpus_frame(self) -> TextsFrame | None:
+        """All texts under the sliders' a and c, as `frame`; None where one text is shown."""
+        if self._corpus is None:
+            return None
+        return self._corpus.at(self._sliders, dragging=self._dragging)
+
     def stay(self) -> None:
         """Ask for nothing else than what is on show: what was asked for could not be computed."""
         if self.pending:
@@ -181,16 +207,39 @@ class Document:
             capture, text, layer, head, show_special=options.show_special, rotary=options.rotary
         )
         self._wanted = picture
-        if len(picture.query_index) * len(picture.key_index) <= LIVE_PAIRS:
-            self._take(picture)
+        small = len(picture.query_index) * len(picture.key_index) <= LIVE_PAIRS
+        frames = self._frames_of_all(picture)
+        if small and (frames is None or frames is self._corpus):
+            self._take(picture, frames)
             return
-        self.wanted_changed.emit()
-        self.offload(picture.compute, lambda _: self._take(picture))
 
-    def _take(self, picture: Picture) -> None:
+        def work() -> None:
+            if not small:
+                picture.compute()
+            if frames is not None and frames is not self._corpus:
+                frames.corpus.compute()
+
+        self.wanted_changed.emit()
+        self.offload(work, lambda _: self._take(picture, frames))
+
+    def _frames_of_all(self, picture: Picture) -> CorpusFrames | None:
+        """Return what shows all texts beside a picture: the present one where it still holds."""
+        options = self._options
+        if not options.together or len(picture.capture.texts) < 2:
+            return None
+        if self._corpus is not None and self._corpus.corpus.fits(
+            picture, show_special=options.show_special, rotary=options.rotary
+        ):
+            return self._corpus
+        return CorpusFrames(
+            make_corpus(picture, show_special=options.show_special, rotary=options.rotary)
+        )
+
+    def _take(self, picture: Picture, frames: CorpusFrames | None) -> None:
         """Show what was asked for, unless something else has been since."""
         if picture is not self._wanted:
             return
+        self._corpus = frames
         old = self._picture
         same_tokens = (
             old is not None
@@ -206,6 +255,9 @@ class Document:
         if kept is not None and kept.found:
             self._sliders = Sliders(kept.mode, kept.t, kept.scale)
         self._forget_frame()
+        to_come, self._to_come = self._to_come, None
+        if to_come is not None and to_come[0] is picture:
+            self._pinned = to_come[1]
         self.picture_changed.emit()
 
     # -- the sliders -------------------------------------------------------------------------
@@ -414,7 +466,8 @@ class Document:
             return
         before, self._options = self._options, options
         self.options_changed.emit()
-        redraw = (options.show_special, options.rotary) != (before.show_special, before.rotary)
+        named = "show_special", "rotary", "together"
+        redraw = any(getattr(options, name) != getattr(before, name) for name in named)
         if redraw and self._wanted is not None:
             self._show(self._wanted.capture, self.text, self.layer, self.head)
 

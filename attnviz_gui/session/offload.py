@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 LIVE_PAIRS = 300_000  # pairs up to which every frame is computed on the GUI thread
+MOVING_PAIRS = 262_144  # pairs that are drawn while a slider moves, where there are more than that
 
 Offload = Callable[[Callable[[], Any], Callable[[Any], object]], None]
 
