@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from attnviz_gui.errors import InputError
+from attnviz_gui.geometry.masks import TextPairs
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -57,16 +58,27 @@ def as_vectors(query: npt.ArrayLike, key: npt.ArrayLike) -> tuple[Float64, Float
     return q, k
 
 
-def as_mask(mask: npt.ArrayLike | None, shape: tuple[int, int]) -> BoolArray | None:
+@overload
+def as_mask(mask: TextPairs, shape: tuple[int, int]) -> TextPairs: ...
+@overload
+def as_mask(mask: npt.ArrayLike | None, shape: tuple[int, int]) -> BoolArray | None: ...
+def as_mask(
+    mask: npt.ArrayLike | TextPairs | None, shape: tuple[int, int]
+) -> BoolArray | TextPairs | None:
     """Return the allowed pairs, (T_q, T_k) bool, or None where every pair is allowed.
+
+    `TextPairs`, the pairs of many texts, stay what they are.
 
     Raises
     ------
     InputError
-        When the mask's shape is not `shape`.
+        When the mask's shape is not `shape`, or a text ends outside it.
     """
     if mask is None:
         return None
+    if isinstance(mask, TextPairs):
+        mask.check(shape)
+        return mask
     allowed = np.asarray(mask, dtype=bool)
     if allowed.shape != shape:
         raise InputError(f"The mask must have the shape {shape}, not {allowed.shape}.")

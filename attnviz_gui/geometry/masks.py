@@ -1,27 +1,34 @@
 """Sums over the queries that a mask allows for each key, without a T x T matrix where it can be.
 
 The statistics of a head need, for each key j and with W the mask, sums over queries i of W_ij
-times something that depends on i alone. Three kinds of mask:
+times something that depends on i alone. Three kinds of mask, and many of them side by side:
 
 - `Everything`: one sum serves all keys.
 - `Staircase`: key j is allowed from query start_j on, with start rising from key to key: the
   causal mask, also with tokens hidden or padding on its left. Suffix sums.
 - `Listed`: any other mask; a pass over the T x T matrix, in blocks of keys.
+- `Blocks`: many texts one after the other, each with a kind of its own; no pair joins two texts,
+  and no array has a row per query and a column per key of all of them. `TextPairs` describes it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from attnviz_gui.errors import InputError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
     BoolArray = npt.NDArray[np.bool_]
     Float64 = npt.NDArray[np.float64]
+    # Queries, keys and the mask of some pairs; None where it leaves nothing out.
+    Block = tuple[slice, slice, BoolArray | None]
 
 # Keys in a block of `Staircase`: small beside a text, large beside what a call of numpy costs.
 STEP = 64
@@ -55,11 +62,16 @@ class AllowedPairs(Protocol):
         """Return the mask of some keys, (T_q, n), or None where it leaves nothing out."""
         ...
 
+    def blocks(self) -> Iterator[Block]:
+        """Yield queries, keys and mask (None: all) of blocks that hold every allowed pair once."""
+        ...
+
 
 class Everything:
     """Every pair is allowed."""
 
     def __init__(self, n_queries: int, n_keys: int) -> None:
+        self._n_queries = n_queries
         self.count = np.full(n_keys, float(n_queries))
 
     def gather(self, values: Float64) -> Float64:
@@ -74,6 +86,11 @@ class Everything:
     def columns(self, keys: slice) -> None:
         """See `AllowedPairs`."""
         return None
+
+    def blocks(self) -> Iterator[Block]:
+        """See `AllowedPairs`."""
+        for keys in key_blocks(self._n_queries, len(self.count)):
+            yield slice(0, self._n_queries), keys, None
 
 
 class Staircase:
@@ -112,6 +129,13 @@ class Staircase:
         allowed: BoolArray = np.arange(self._n_queries)[:, None] >= self._start[keys]
         return allowed
 
+    def blocks(self) -> Iterator[Block]:
+        """See `AllowedPairs`."""
+        for keys in key_blocks(self._n_queries, len(self.count)):
+            start = self._start[keys]
+            rows = np.arange(start[0], self._n_queries)[:, None]
+            yield slice(int(start[0]), self._n_queries), keys, rows >= start
+
 
 class Listed:
     """Any mask, (T_q, T_k) bool."""
@@ -123,14 +147,14 @@ class Listed:
     def gather(self, values: Float64) -> Float64:
         """See `AllowedPairs`."""
         out = np.empty((len(self.count), values.shape[1]))
-        for keys in self._blocks():
+        for keys in self._keys():
             out[keys] = self._mask[:, keys].T.astype(np.float64) @ values
         return out
 
     def form(self, left: Float64, right: Float64, key: Float64) -> Float64:
         """See `AllowedPairs`."""
         out = np.empty_like(key)
-        for keys in self._blocks():
+        for keys in self._keys():
             out[keys] = _partial(left, right, key[keys], self._mask[:, keys])
         return out
 
@@ -138,8 +162,103 @@ class Listed:
         """See `AllowedPairs`."""
         return self._mask[:, keys]
 
-    def _blocks(self) -> Iterator[slice]:
+    def blocks(self) -> Iterator[Block]:
+        """See `AllowedPairs`."""
+        for keys in self._keys():
+            yield slice(0, len(self._mask)), keys, self._mask[:, keys]
+
+    def _keys(self) -> Iterator[slice]:
         return key_blocks(*self._mask.shape)
+
+
+class Blocks:
+    """Texts one after the other, each with its own allowed pairs; none joins two texts."""
+
+    def __init__(self, texts: Sequence[tuple[slice, slice, AllowedPairs]]) -> None:
+        self._texts = texts
+        self.count = np.concatenate([pairs.count for _, _, pairs in texts])
+
+    def gather(self, values: Float64) -> Float64:
+        """See `AllowedPairs`."""
+        out = np.empty((len(self.count), values.shape[1]))
+        for rows, keys, pairs in self._texts:
+            out[keys] = pairs.gather(values[rows])
+        return out
+
+    def form(self, left: Float64, right: Float64, key: Float64) -> Float64:
+        """See `AllowedPairs`."""
+        out = np.empty_like(key)
+        for rows, keys, pairs in self._texts:
+            l_rows = left[rows]
+            out[keys] = pairs.form(l_rows, l_rows if left is right else right[rows], key[keys])
+        return out
+
+    def columns(self, keys: slice) -> BoolArray:
+        """See `AllowedPairs`."""
+        first, last, _ = keys.indices(len(self.count))
+        out = np.zeros((self._texts[-1][0].stop, last - first), dtype=bool)
+        for rows, of_text, pairs in self._texts:
+            low, high = max(first, of_text.start), min(last, of_text.stop)
+            if low < high:
+                mask = pairs.columns(slice(low - of_text.start, high - of_text.start))
+                out[rows, low - first : high - first] = True if mask is None else mask
+        return out
+
+    def blocks(self) -> Iterator[Block]:
+        """See `AllowedPairs`."""
+        for rows, keys, pairs in self._texts:
+            for r, k, mask in pairs.blocks():
+                yield _within(rows, r), _within(keys, k), mask
+
+
+@dataclass(frozen=True, eq=False)
+class TextPairs:
+    """The allowed pairs of many texts that stand one after the other; none joins two texts.
+
+    Takes the place of a mask (T_q, T_k), which for 100 texts of 500 tokens would be 2.5 GB.
+
+    Attributes
+    ----------
+    texts : sequence of (queries, keys, mask)
+        Two slices (plain ones, from a start to a stop) and what is allowed among them: None for
+        all pairs, ``"causal"`` for the text's key j and its queries from j on, or an array
+        (n_q, n_k) bool. In ascending order and without overlap; a token in none has no pairs.
+
+    Raises
+    ------
+    InputError
+        When slices have a step or no end, overlap or descend, or an array does not fit them.
+    """
+
+    texts: Sequence[tuple[slice, slice, npt.ArrayLike | Literal["causal"] | None]]
+
+    def __post_init__(self) -> None:
+        checked: list[tuple[slice, slice, Any]] = []
+        row = column = 0
+        for queries, keys, mask in self.texts:
+            rows, columns = _bounds(queries, row), _bounds(keys, column)
+            if mask is not None and not isinstance(mask, str):
+                shape = (rows.stop - rows.start, columns.stop - columns.start)
+                mask = np.asarray(mask, dtype=bool)
+                if mask.shape != shape:
+                    raise InputError(
+                        f"A text's mask must have the shape {shape}, not {mask.shape}."
+                    )
+            elif isinstance(mask, str) and mask != "causal":
+                raise InputError(f"A text's mask is an array, None or “causal”, not “{mask}”.")
+            row, column = rows.stop, columns.stop
+            checked.append((rows, columns, mask))
+        object.__setattr__(self, "texts", tuple(checked))
+
+    def check(self, shape: tuple[int, int]) -> None:
+        """Raise `InputError` when a text lies outside queries and keys of this number."""
+        if self.texts:
+            rows, columns, _ = self.texts[-1]
+            if rows.stop > shape[0] or columns.stop > shape[1]:
+                raise InputError(
+                    f"The texts end at query {rows.stop} and key {columns.stop}, but there are "
+                    f"{shape[0]} and {shape[1]}."
+                )
 
 
 def allowed_pairs(mask: BoolArray | None, n_queries: int, n_keys: int) -> AllowedPairs:
@@ -153,11 +272,90 @@ def allowed_pairs(mask: BoolArray | None, n_queries: int, n_keys: int) -> Allowe
     return Listed(mask)
 
 
+def counted_pairs(
+    mask: BoolArray | TextPairs | None, rows: BoolArray, n_keys: int
+) -> tuple[BoolArray, BoolArray, AllowedPairs | None]:
+    """Return which queries and keys have pairs, and these pairs by the cheapest kind of mask.
+
+    Parameters
+    ----------
+    mask
+        (T_q, T_k) bool, many texts, or None for all pairs.
+    rows : (T_q,) bool
+        The queries that count at all.
+    n_keys
+
+    Returns
+    -------
+    rows, columns : (T_q,) bool, (T_k,) bool
+        The queries and the keys that have at least one pair.
+    pairs
+        Of these queries and keys alone; None where there are none.
+    """
+    if isinstance(mask, TextPairs):
+        return _pairs_of_texts(mask, rows, n_keys)
+    columns: BoolArray
+    if mask is None:
+        rows = np.logical_and(rows, n_keys > 0)
+        columns = np.full(n_keys, bool(rows.any()))
+        inner = None
+    else:
+        rows = np.logical_and(rows, mask.any(axis=1))
+        columns = np.asarray(mask[rows].any(axis=0))
+        inner = mask[np.ix_(rows, columns)]
+    if not rows.any():
+        return rows, columns, None
+    return rows, columns, allowed_pairs(inner, int(rows.sum()), int(columns.sum()))
+
+
+def _pairs_of_texts(
+    mask: TextPairs, rows: BoolArray, n_keys: int
+) -> tuple[BoolArray, BoolArray, AllowedPairs | None]:
+    kept_rows, kept_columns = np.zeros(len(rows), dtype=bool), np.zeros(n_keys, dtype=bool)
+    texts: list[tuple[slice, slice, AllowedPairs]] = []
+    row = column = 0  # of the kept ones
+    for queries, keys, of_text in mask.texts:
+        counted = rows[queries]
+        n = keys.stop - keys.start
+        pairs: AllowedPairs | None
+        if of_text is None or not isinstance(of_text, str):
+            counted, columns, pairs = counted_pairs(of_text, counted, n)  # type: ignore[arg-type]
+        else:
+            counted = counted if n else np.zeros_like(counted)
+            before = np.concatenate([[0], np.cumsum(counted)])  # counted queries before each
+            start = before[np.minimum(np.arange(n), len(counted))]
+            columns = start < before[-1]
+            pairs = Staircase(int(before[-1]), start[columns]) if columns.any() else None
+        if pairs is None:
+            continue
+        kept_rows[queries], kept_columns[keys] = counted, columns
+        n_row, n_column = int(counted.sum()), int(columns.sum())
+        texts.append((slice(row, row + n_row), slice(column, column + n_column), pairs))
+        row, column = row + n_row, column + n_column
+    if len(texts) < 2:
+        return kept_rows, kept_columns, texts[0][2] if texts else None
+    return kept_rows, kept_columns, Blocks(texts)
+
+
+def _bounds(part: slice, least: int) -> slice:
+    """Return a slice as numbers from its start to its stop."""
+    if part.step not in (None, 1) or part.stop is None:
+        raise InputError("A text's queries and keys must be slices with an end and without a step.")
+    start, stop = int(part.start or 0), int(part.stop)
+    if not least <= start <= stop:
+        raise InputError("The texts must be in ascending order, without overlap.")
+    return slice(start, stop)
+
+
+def _within(outer: slice, inner: slice) -> slice:
+    return slice(outer.start + inner.start, min(outer.start + inner.stop, outer.stop))
+
+
 def key_blocks(n_queries: int, n_keys: int) -> Iterator[slice]:
     """Yield slices of keys that hold about `BLOCK` pairs each."""
     width = max(1, BLOCK // max(n_queries, 1))
     for first in range(0, n_keys, width):
-        yield slice(first, first + width)
+        yield slice(first, min(first + width, n_keys))
 
 
 def _symmetric(matrix: Float64) -> Float64:

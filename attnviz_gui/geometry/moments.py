@@ -51,11 +51,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnviz_gui.geometry.arrays import as_mask, as_vectors, in_range
-from attnviz_gui.geometry.masks import allowed_pairs, key_blocks
+from attnviz_gui.geometry.masks import counted_pairs
 from attnviz_gui.geometry.pearson import Sums, no_pairs, not_finite, pool, sums_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from attnviz_gui.geometry.arrays import BoolArray
+    from attnviz_gui.geometry.masks import TextPairs
 
     Float64 = npt.NDArray[np.float64]
 
@@ -71,8 +74,8 @@ class PairMoments:
     Parameters
     ----------
     query, key : (T_q, d), (T_k, d)
-    mask : (T_q, T_k) bool, optional
-        Allowed pairs; without it all are.
+    mask : (T_q, T_k) bool, or TextPairs, optional
+        Allowed pairs, of one text or of many; without it all are.
 
     Raises
     ------
@@ -81,27 +84,26 @@ class PairMoments:
     """
 
     def __init__(
-        self, query: npt.ArrayLike, key: npt.ArrayLike, mask: npt.ArrayLike | None = None
+        self,
+        query: npt.ArrayLike,
+        key: npt.ArrayLike,
+        mask: npt.ArrayLike | TextPairs | None = None,
     ) -> None:
         q, k = as_vectors(query, key)
-        allowed = as_mask(mask, (len(q), len(k)))
+        allowed: BoolArray | TextPairs | None = as_mask(mask, (len(q), len(k)))
         self._finite = in_range(q, k)
         self._empty = True
         if not self._finite:
             return
         norm = np.sqrt(np.einsum("td,td->t", q, q))
-        rows = norm > 0
-        if allowed is not None:
-            rows &= allowed.any(axis=1)
-            columns = allowed[rows].any(axis=0)
-            k, allowed = k[columns], allowed[np.ix_(rows, columns)]
-        q, norm = q[rows], norm[rows]
-        if not len(q) or not len(k):
+        rows, columns, pairs = counted_pairs(allowed, norm > 0, len(k))
+        if pairs is None:
             return
+        q, norm, k = q[rows], norm[rows], k[columns]
 
         self._empty = False
         self._raw_key = k
-        self._pairs = allowed_pairs(allowed, len(q), len(k))
+        self._pairs = pairs
         self._query_size = float(norm.max())
         self._query_mean, self._key_mean = q.mean(axis=0), k.mean(axis=0)
         unit = q / norm[:, None]
@@ -117,7 +119,7 @@ class PairMoments:
         kappa = self._kappa = self._split(k - self._key_mean)  # (T_k, d + 1)
         self._x_of_key = (k - self._key_mean) @ self._query_mean  # mean(q).κ_j, (T_k,)
 
-        p, e, pairs = self._p, self._e, self._pairs
+        p, e = self._p, self._e
         self._s, self._r = pairs.gather(p), pairs.gather(e)  # (T_k or 1, d + 1)
         forms = np.stack(
             [pairs.form(p, p, kappa), pairs.form(p, e, kappa), pairs.form(e, e, kappa)]
@@ -285,13 +287,12 @@ class PairMoments:
         side = -1.0 if eta.sum() < 0 else 1.0
         delta = 0.5 * ((1 - side * eta) ** 2 + rest)
         parts = []
-        for keys in key_blocks(len(self._p), len(y)):
-            x = self._p @ y[keys].T + self._x_of_key[keys]
-            z = (self._e @ y[keys].T) * v[keys] - side * self._mu * delta[keys]
-            columns = self._pairs.columns(keys)
+        for rows, keys, mask in self._pairs.blocks():
+            x = self._p[rows] @ y[keys].T + self._x_of_key[keys]
+            z = (self._e[rows] @ y[keys].T) * v[keys] - side * self._mu * delta[keys]
             allowed = np.broadcast_to(counted[keys], x.shape)
-            if columns is not None:
-                allowed = np.logical_and(allowed, columns)
+            if mask is not None:
+                allowed = np.logical_and(allowed, mask)
             parts.append(sums_of(x[allowed], z[allowed], float(length.max())))
         pooled = pool(parts)
         pooled.table[2] += side * self._mu

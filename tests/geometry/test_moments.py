@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnviz_gui.geometry.masks import Everything, Listed, Staircase, allowed_pairs
+from attnviz_gui.geometry.masks import TextPairs
 from attnviz_gui.geometry.moments import PairMoments
 from attnviz_gui.geometry.normalization import shift_line
 from attnviz_gui.geometry.pearson import TOO_FEW, pearson, pool
@@ -119,37 +120,62 @@ def test_no_matrix_of_pairs_is_made():
     assert peak < n * n * 8 / 8
 
 
+def texts_of(lengths: list[int], masks: list) -> TextPairs:
+    ends = np.cumsum([0, *lengths])
+    parts = [slice(a, b) for a, b in itertools.pairwise(ends)]
+    return TextPairs([(part, part, mask) for part, mask in zip(parts, masks, strict=True)])
+
+
+@pytest.mark.parametrize("mode", POSITIONS)
 @pytest.mark.parametrize(
-    ("mask", "kind"),
+    "masks",
     [
-        (None, Everything),
-        (np.ones((4, 6), dtype=bool), Everything),
-        (np.tri(150, dtype=bool), Staircase),
-        (np.tri(150, 170, dtype=bool), Staircase),
-        (np.tri(150, 140, k=3, dtype=bool), Staircase),
-        (np.tri(150, dtype=bool)[::3, ::2], Staircase),
-        (np.tri(150, dtype=bool).T, Listed),
-        (np.random.default_rng(1).random((150, 170)) < 0.5, Listed),
-        (np.random.default_rng(1).random((900, 700)) < 0.5, Listed),
+        [None, None, None, None],
+        ["causal", "causal", "causal", "causal"],
+        [None, "causal", np.random.default_rng(3).random((7, 7)) < 0.5, np.zeros((3, 3), bool)],
     ],
 )
-def test_sums_over_allowed_queries(mask, kind):
-    shape = (4, 6) if mask is None else mask.shape
-    weights = np.ones(shape) if mask is None else mask.astype(float)
-    rng = np.random.default_rng(0)
-    left, right = rng.normal(size=(2, shape[0], 5))
-    key = rng.normal(size=(shape[1], 5))
-    pairs = allowed_pairs(mask, *shape)
-    assert type(pairs) is kind
-    np.testing.assert_array_equal(pairs.count, weights.sum(axis=0))
-    gathered = np.broadcast_to(pairs.gather(left), (shape[1], 5))
-    np.testing.assert_allclose(gathered, weights.T @ left, atol=1e-11)
-    for one, other in ((left, right), (left, left)):
-        outer = np.einsum("ij,ia,ib->jab", weights, one, other)
-        expected = np.einsum("jab,jb->ja", (outer + outer.swapaxes(1, 2)) / 2, key)
-        np.testing.assert_allclose(pairs.form(one, other, key), expected, atol=1e-10)
-    columns = pairs.columns(slice(1, 4))
-    if columns is None:
-        assert weights.all()
-    else:
-        np.testing.assert_array_equal(columns, weights[:, 1:4])
+def test_many_texts_equal_their_pairs_and_the_texts_pooled(masks, mode):
+    lengths, d = [90, 20, 7, 3], 6
+    rng = np.random.default_rng(1)
+    # Every text has means of its own.
+    offset = np.repeat(rng.normal(size=(4, d)), lengths, axis=0)
+    query = rng.normal(size=(120, d)) + offset + 0.5
+    key = rng.normal(size=(120, d)) - offset - 0.5
+    query[95] = 0
+    texts = texts_of(lengths, masks)
+    base, direction = shift_line(mode, query.mean(axis=0), key.mean(axis=0))
+    dense = np.zeros((120, 120), dtype=bool)
+    for queries, keys, mask in texts.texts:
+        n = keys.stop - keys.start
+        dense[queries, keys] = (
+            np.tri(n) if isinstance(mask, str) else np.ones((n, n)) if mask is None else mask
+        )
+    parts = [
+        PairMoments(query[queries], key[keys], dense[queries, keys]).along(
+            base, direction, POSITIONS[mode]
+        )
+        for queries, keys, _ in texts.texts
+    ]
+    found = PairMoments(query, key, texts).along(base, direction, POSITIONS[mode])
+    np.testing.assert_allclose(pearson(found).value, pearson(pool(parts)).value, atol=1e-12)
+    np.testing.assert_array_equal(found.table[0], pool(parts).table[0])
+    counted = dense.copy()
+    counted[95] = False  # a zero query has no cosine
+    query[95] = 1
+    for position, value in zip(POSITIONS[mode], pearson(found).value, strict=True):
+        shifted = key + (base + position * direction)
+        assert abs(value - cosine_objective_of_arrays(query, shifted, counted)) < 1e-12
+
+
+def test_many_texts_need_no_matrix_of_pairs():
+    n, d, length = 20_000, 16, 500
+    query, key = np.random.default_rng(0).normal(size=(2, n, d))
+    for mask in (None, "causal"):
+        texts = texts_of([length] * (n // length), [mask] * (n // length))
+        tracemalloc.start()
+        moments = PairMoments(query, key, texts)
+        moments.along(np.zeros(d), np.ones(d), np.linspace(-1, 1, 5))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < n * n / 4
