@@ -7,7 +7,7 @@ unchanged then shows the rounding of the recorded attention (float32), not of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +17,10 @@ from attnviz_gui.geometry.arrays import as_float64, as_vectors
 from attnviz_gui.geometry.buffers import Buffers
 from attnviz_gui.geometry.lines import strongest_keys, strongest_pairs, top_entries
 from attnviz_gui.geometry.moments import PairMoments
-from attnviz_gui.geometry.normalization import checked_scale
-from attnviz_gui.geometry.pearson import pearson
+from attnviz_gui.geometry.normalization import Normalization, checked_scale, shift_vector
+from attnviz_gui.geometry.pearson import Sums, no_pairs, pearson
 from attnviz_gui.geometry.projection import JointPlane, Projection
+from attnviz_gui.geometry.transforms import balancing, transform_vectors
 from attnviz_gui.lazy import lazy
 
 if TYPE_CHECKING:
@@ -27,13 +28,18 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from attnviz_gui.geometry.normalization import ShiftMode
+
     Float64 = npt.NDArray[np.float64]
     IndexArray = npt.NDArray[np.intp]
+    Rows = slice | npt.NDArray[np.intp] | npt.NDArray[np.bool_]
 
 __all__ = ["Frame", "LiveHead", "strongest_keys", "strongest_pairs", "top_entries"]
 
 # Numbers in a block of rows: what stays in a core's cache from one pass over it to the next.
 BLOCK = 1 << 16
+# What a float32 resolves, as a share: nearer than that is a tie.
+TIE = 2.0**-23
 
 
 class LiveHead:
@@ -70,9 +76,57 @@ class LiveHead:
         self.buffers = Buffers()
         self.query_mean: Float64 = self.query.mean(axis=0)
         self.key_mean: Float64 = self.key.mean(axis=0)
+        self.transform: Float64 | None = None  # from the head's own vectors to these
+        self._other: LiveHead | None = None  # in the basis of another head's frame
 
-    def frame(self, shift: Float64, scale: float, *, near: Projection | None = None) -> Frame:
-        """Return one position of the sliders.
+    def at(
+        self, mode: ShiftMode, t: float, scale: float, *, near: Projection | None = None
+    ) -> Frame:
+        """Return one position of the sliders in any mode.
+
+        Cost: O(T d) for the vectors; the rest when it is asked for. The first frame in mode
+        ``balanced`` also takes O(T d² + d³) for its transform.
+
+        Parameters
+        ----------
+        mode, t, scale
+            As `shift_vector` takes them. ``balanced`` shifts the transformed vectors,
+            ``lifted`` appends a coordinate after the shift.
+        near
+            The earlier picture that the plane is turned to, see `project`.
+
+        Raises
+        ------
+        InputError
+            When there is no such mode, or the scale is not above 0.
+        """
+        if mode == "balanced":
+            basis = self.balanced
+            inner = shift_vector(mode, t, scale, basis.query_mean, basis.key_mean)
+            return self._in_basis(basis, inner, checked_scale(scale), near)
+        shift = shift_vector(mode, t, scale, self.query_mean, self.key_mean)
+        return self.frame(shift, scale, near=near, lifted=mode == "lifted")
+
+    def like(self, frame: Frame) -> Frame:
+        """Return the same a, c, transform and lift for this head's tokens.
+
+        The lift takes its R from these keys.
+        """
+        if frame.basis is None or frame.basis.transform is None:
+            return self.frame(frame.shift, frame.scale, lifted=frame.lifted)
+        if self._other is None or self._other.transform is not frame.basis.transform:
+            self._other = self._transformed(frame.basis.transform)
+        return self._in_basis(self._other, frame.inner_shift, frame.scale, None)
+
+    def frame(
+        self,
+        shift: Float64,
+        scale: float,
+        *,
+        near: Projection | None = None,
+        lifted: bool = False,
+    ) -> Frame:
+        """Return the frame of a shift and a scale.
 
         Parameters
         ----------
@@ -82,6 +136,8 @@ class LiveHead:
             The scale c > 0.
         near
             The earlier picture that the plane is turned to, see `project`.
+        lifted
+            Append the coordinate that makes all keys equally long.
 
         Raises
         ------
@@ -94,7 +150,56 @@ class LiveHead:
             raise InputError(
                 f"The shift must have the shape {self.key_mean.shape}, not {vector.shape}."
             )
-        return Frame(self, vector, scale, scale * self.query, (self.key + vector) / scale, near)
+        return Frame(self, vector, vector, scale, near, lifted=lifted)
+
+    def _in_basis(
+        self, basis: LiveHead, inner: Float64, scale: float, near: Projection | None
+    ) -> Frame:
+        """Return a frame in a transformed basis, with the shift of its keys, (d,)."""
+        assert basis.transform is not None
+        return Frame(self, basis.transform.T @ inner, inner, scale, near, basis)
+
+    def _transformed(self, transform: Float64) -> LiveHead:
+        query, key = transform_vectors(self.query, self.key, transform)
+        basis = LiveHead(query, key, self.attention, self.mask, self.scaling)
+        basis.transform = transform
+        return basis
+
+    @lazy
+    def balanced(self) -> LiveHead:
+        """The same head in the coordinates of `transforms.balancing`."""
+        return self._transformed(balancing(self.query, self.key))
+
+    @lazy
+    def rows(self) -> Float64:
+        """Of each query's allowed products q.κ: count, mean, squares about it, (3, T_q).
+
+        κ is the key about the keys' mean. A shift adds the same to all of a query's products, so
+        the squares hold for every shift. Cost: O(T² d) once, in blocks.
+        """
+        rows = np.zeros((3, len(self.query)))
+        if not rows.size or not len(self.key):
+            return rows
+        centred = self.key - self.key_mean
+        for some in _row_blocks(self.mask):
+            products = self.query[some] @ centred.T
+            allowed = self.mask[some]
+            count = allowed.sum(axis=1)
+            mean = np.einsum("qk,qk->q", products, allowed) / np.maximum(count, 1)
+            products -= mean[:, None]
+            products *= allowed
+            rows[:, some] = count, mean, np.einsum("qk,qk->q", products, products)
+        return rows
+
+    @lazy
+    def directions(self) -> tuple[Float64, Float64]:
+        """Unit queries about their mean, (T_q, d), and 1 / |q|, (T_q,), 0 for a zero query."""
+        weight = np.nan_to_num(_inverse_norm(self.query), nan=0.0)
+        unit = self.query * weight[:, None]
+        some = weight > 0
+        if some.any():
+            unit[some] -= unit[some].mean(axis=0)
+        return unit, weight
 
     @lazy
     def plane(self) -> JointPlane:
@@ -134,27 +239,93 @@ class Frame:
     ----------
     live : LiveHead
     shift : (d,)
-        The vector a.
+        The vector a that is added to the head's own keys.
+    inner_shift : (d,)
+        The same in the coordinates of `basis`.
     scale : float
-    query : (T_q, d)
-        Normalised queries c q.
-    key : (T_k, d)
-        Normalised keys (k + a) / c.
     near : Projection or None
         What the plane was turned to.
+    basis : LiveHead or None
+        The head in the coordinates that are drawn, where a transform leads to them.
+    lifted : bool
+        Keys have one more coordinate, which makes them equally long.
+    vectors : pair of (T_q, d) and (T_k, d), or None
+        The normalised vectors where they are given: those of a `part`.
     """
 
     live: LiveHead
     shift: Float64
+    inner_shift: Float64
     scale: float
-    query: Float64
-    key: Float64
     near: Projection | None = None
+    basis: LiveHead | None = None
+    lifted: bool = False
+    vectors: tuple[Float64, Float64] | None = None
+
+    @property
+    def normalization(self) -> Normalization:
+        """The frame's a, c, transform and lift, for any other vectors."""
+        transform = None if self.basis is None else self.basis.transform
+        return Normalization(self.shift, self.scale, transform, self.lifted)
+
+    @property
+    def unmoved(self) -> bool:
+        """True where the vectors are as the model has them."""
+        plain = self.basis is None and not self.lifted
+        return plain and self.scale == 1 and not self.shift.any()
+
+    @property
+    def _head(self) -> LiveHead:
+        """The head in the coordinates that are drawn."""
+        return self.live if self.basis is None else self.basis
+
+    @lazy
+    def query(self) -> Float64:
+        """Normalised queries c M q, (T_q, d), or (T_q, d + 1) where lifted."""
+        if self.vectors is not None:
+            return self.vectors[0]
+        query = self.scale * self._head.query
+        return _with_column(query, np.zeros(len(query))) if self.lifted else query
+
+    @lazy
+    def key(self) -> Float64:
+        """Normalised keys M⁻ᵀ(k + a) / c, (T_k, d), or (T_k, d + 1) where lifted."""
+        if self.vectors is not None:
+            return self.vectors[1]
+        key = (self._head.key + self.inner_shift) / self.scale
+        return _with_column(key, self.height / self.scale) if self.lifted else key
+
+    @lazy
+    def height(self) -> Float64:
+        """The lifted keys' last coordinate before it is divided by c, (T_k,)."""
+        return self._head.plane.height(self.inner_shift)
+
+    def part(self, queries: Rows = slice(None), keys: Rows = slice(None)) -> Frame:
+        """Return the frame of some of the queries and keys, their vectors as they are here.
+
+        Its plane and its correlation are those of the part alone.
+        """
+        live = self.live
+        some = LiveHead(
+            live.query[queries],
+            live.key[keys],
+            live.attention[queries][:, keys],
+            live.mask[queries][:, keys],
+            live.scaling,
+            None if live.bias is None else live.bias[queries][:, keys],
+            live.softcap,
+        )
+        vectors = self.query[queries], self.key[keys]
+        return replace(self, live=some, near=None, vectors=vectors)
 
     @lazy
     def projection(self) -> Projection:
         """The joint plane of the normalised vectors."""
-        return self.live.plane.at(self.shift, self.scale, near=self.near)
+        if self.vectors is not None:
+            query, key = self.vectors
+            return JointPlane(query, key).at(np.zeros(key.shape[1]), 1.0, near=self.near)
+        height = self.height if self.lifted else None
+        return self._head.plane.at(self.inner_shift, self.scale, near=self.near, height=height)
 
     @property
     def correlation(self) -> float:
@@ -168,8 +339,43 @@ class Frame:
 
     @lazy
     def _correlation(self) -> tuple[float, str]:
-        outcome = pearson(self.live.pairs.at(self.shift))
+        if self.vectors is not None:
+            query, key = self.vectors
+            sums = PairMoments(query, key, self.live.mask).at(np.zeros(key.shape[1]))
+        elif self.lifted:
+            sums = self._sums_lifted()
+        else:
+            sums = self._head.pairs.at(self.inner_shift)
+        outcome = pearson(sums)
         return -float(outcome.value[0]), outcome.reason[0]
+
+    def _sums_lifted(self) -> Sums:
+        """Return the sums of pairs where all keys have the length R, by queries alone: O(T d).
+
+        The cosine of a pair is then its product over |q| R, so that squares and mean products of
+        each query's row give all three sums. c plays no part. x_i below is a row's mean product,
+        z_i its mean cosine, both but for a constant that is the same for all queries.
+        """
+        live = self._head
+        unit, weight = live.directions
+        centre = live.key_mean + self.inner_shift
+        counted = (weight > 0) & (live.rows[0] > 0)
+        count, mean, squares = live.rows[:, counted]
+        if not len(count) or not len(self.height):
+            return no_pairs(1)
+        longest = float(np.linalg.norm(live.key[self.height.argmin()] + self.inner_shift))
+        if not longest:
+            return no_pairs(1)
+        total = count.sum()
+        weight = weight[counted] / longest
+        x = mean + (live.query - live.query_mean)[counted] @ centre
+        z = mean * weight + unit[counted] @ (centre / longest)
+        x, z = x - count @ x / total, z - count @ z / total
+        size = 1 / float(weight.min())  # max |q| R, which no product exceeds
+        table = [total, 0.0, 0.0]
+        table += [squares.sum() + count @ x**2, squares @ weight + count @ (x * z)]
+        table += [squares @ weight**2 + count @ z**2, size]
+        return Sums(np.array(table)[:, None])
 
     @lazy
     def dots(self) -> Float64:
@@ -213,6 +419,32 @@ class Frame:
             weights -= live.attention[rows]
             worst = np.maximum(worst, np.maximum(weights.max(), -weights.min()))
         return float(worst)
+
+    @lazy
+    def rank_disagreements(self) -> int:
+        """How many queries do not rank their allowed keys alike by product and by distance.
+
+        A query is counted where one key has the larger product q'.k' than another and yet lies
+        further off, by |q' - k'|. Both differences must exceed the resolution of float32, in which
+        models hand over their vectors: 2⁻²³ |q'| max |k'| in the product and in half the squared
+        distance; what is nearer is a tie. Where lifted, all keys are equally long, the cosine
+        distance ranks as this one does, and the number is 0. A bias of the model's is no function
+        of q' and k' and is left out; scaling and softcap do not change an order.
+
+        Cost: O(T² (d + log T)), in blocks of queries.
+        """
+        query, key = self.query, self.key
+        if not len(query) or not len(key):
+            return 0
+        half = 0.5 * np.einsum("td,td->t", key, key)
+        reach = np.sqrt(np.einsum("td,td->t", query, query)) * np.sqrt(2 * half.max())
+        found = 0
+        for rows in _row_blocks(self.live.mask):
+            for dots, allowed, tie in zip(
+                query[rows] @ key.T, self.live.mask[rows], TIE * reach[rows], strict=True
+            ):
+                found += _disagree(dots[allowed], (half - dots)[allowed], tie)
+        return found
 
     def line_lengths(self, pairs: tuple[npt.ArrayLike, npt.ArrayLike]) -> Float64:
         """Return the distance in the drawn plane of each pair, (n,).
@@ -266,6 +498,21 @@ class Frame:
                 x *= mask[rows]
             total += float(x.sum())
         return total / count
+
+
+def _disagree(dots: Float64, distances: Float64, tie: float) -> bool:
+    """Return whether some key has a larger product than another and yet the larger distance."""
+    order = np.argsort(-dots)
+    falling = -dots[order]  # rising
+    farthest = np.maximum.accumulate(distances[order])
+    # For each key the number of keys whose product is larger by more than a tie.
+    above = np.searchsorted(falling, falling - tie, side="left")
+    some = above > 0
+    return bool((farthest[above[some] - 1] > distances[order][some] + tie).any())
+
+
+def _with_column(vectors: Float64, column: Float64) -> Float64:
+    return np.concatenate([vectors, column[:, None]], axis=1)
 
 
 def _inverse_norm(vectors: Float64) -> Float64:

@@ -7,7 +7,8 @@ the normalised points about their common mean is
     c² PᵀP + KᵀK / c² + (T_q T_k / N) g gᵀ
 
 PᵀP and KᵀK are taken once; a position of the sliders then costs one d x d eigen-decomposition and
-one product (T, d)(d, 2).
+one product (T, d)(d, 2). Lifted vectors have one coordinate more, 0 for queries and h_j for key j:
+one more row and column of the scatter matrix, Kᵀh / c and hᵀh with h centred, which is O(T d).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.arrays import as_vectors, in_range
+from attnviz_gui.geometry.transforms import lifted_root
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -102,9 +104,27 @@ class JointPlane:
         self._key_scatter = self._key.T @ self._key
         self._query_size = float(np.abs(q).max(initial=0))
         self._key_size = float(np.abs(k).max(initial=0))
+        self._key_square = np.einsum("td,td->t", self._key, self._key)
 
-    def at(self, shift: Float64, scale: float, *, near: Projection | None = None) -> Projection:
+    def height(self, shift: Float64) -> Float64:
+        """Return what the lift appends to k + a, sqrt(R² - |k + a|²), (T_k,); see `transforms`.
+
+        Cost: O(T d).
+        """
+        centre = self._key_mean + shift
+        return lifted_root(self._key_square, self._key @ centre, centre)
+
+    def at(
+        self,
+        shift: Float64,
+        scale: float,
+        *,
+        near: Projection | None = None,
+        height: Float64 | None = None,
+    ) -> Projection:
         """Return the plane of q' = c q and k' = (k + a) / c.
+
+        Cost: O(T d + d³).
 
         Parameters
         ----------
@@ -114,11 +134,21 @@ class JointPlane:
             The scale c > 0.
         near
             As in `project`.
+        height : (T_k,), optional
+            The lifted keys' last coordinate before it is divided by c, as `height` returns it; the
+            queries' is 0. Without it nothing is lifted.
         """
         n_q, n_k = len(self._query), len(self._key)
         n = max(n_q + n_k, 1)
         gap = scale * self._query_mean - (self._key_mean + shift) / scale
         scatter = scale**2 * self._query_scatter + self._key_scatter / scale**2
+        rise = None
+        if height is not None:
+            above = height.mean() if n_k else 0.0
+            rise = (height - above) / scale
+            gap = np.append(gap, -above / scale)
+            tilt = (rise @ self._key) / scale
+            scatter = np.block([[scatter, tilt[:, None]], [tilt, rise @ rise]])
         scatter += (n_q * n_k / n) * np.outer(gap, gap)
 
         total = float(np.trace(scatter))
@@ -130,8 +160,11 @@ class JointPlane:
 
         spread, axes = _first_two(scatter)
         origin = gap @ axes / n
-        query_xy = self._query @ (scale * axes) + n_k * origin
-        key_xy = self._key @ (axes / scale) - n_q * origin
+        flat = axes[: self._query.shape[1]]  # what the vectors themselves have
+        query_xy = self._query @ (scale * flat) + n_k * origin
+        key_xy = self._key @ (flat / scale) - n_q * origin
+        if rise is not None:
+            key_xy += np.outer(rise, axes[-1])
         if near is not None:
             turn = _nearest_turn(query_xy, key_xy, near)
             query_xy, key_xy, axes = query_xy @ turn, key_xy @ turn, axes @ turn

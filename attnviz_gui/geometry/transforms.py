@@ -180,9 +180,32 @@ def lift(query: npt.ArrayLike, key: npt.ArrayLike) -> tuple[Float64, Float64]:
 def lifted_coordinate(key: Float64) -> Float64:
     """Return sqrt(R² - |k|²) of each key (T_k, d), (T_k,), with R the length of the longest.
 
-    Taken as sqrt((R - |k|) (R + |k|)), which loses no digit to squares. Cost: O(T d).
+    See `lifted_root` for how digits are kept. Cost: O(T d).
     """
-    length = np.sqrt(np.einsum("td,td->t", key, key))
-    longest = length.max(initial=0)
-    lifted: Float64 = np.sqrt((longest - length) * (longest + length))
-    return lifted
+    if not len(key):
+        return np.zeros(0)
+    mean = key.mean(axis=0)
+    centred = key - mean
+    return lifted_root(np.einsum("td,td->t", centred, centred), centred @ mean, mean)
+
+
+def lifted_root(square: Float64, along: Float64, mean: Float64) -> Float64:
+    """Return sqrt(R² - |k|²) of each key, (T_k,), from its parts about the keys' mean.
+
+    With k = κ + b and b the mean, |k|² = |κ|² + 2 κ.b + |b|², and |b|² is the same for all: it is
+    never added, so no digit is lost where keys are long and alike. What is left is 0 where it is
+    no more than the rounding of |k|².
+
+    Parameters
+    ----------
+    square, along : (T_k,)
+        |κ|² and κ.b of each key.
+    mean : (d,)
+        The mean b.
+    """
+    size = square + 2 * along
+    highest = float(size.max(initial=-np.inf))
+    below: Float64 = highest - size
+    rounding = ROUNDING * (float(square.max(initial=0)) + float(mean @ mean))
+    below[below <= rounding] = 0
+    return np.sqrt(below)

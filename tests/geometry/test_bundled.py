@@ -38,8 +38,18 @@ def test_attention_is_unchanged_at_the_ends_of_every_slider(capybara: Capture, m
     for live in live_heads(capybara):
         for t in shift_range(mode, live.key):
             for scale in SCALE_RANGE:
-                shift = shift_vector(mode, t, scale, live.query_mean, live.key_mean)
-                assert live.frame(shift, scale).attention_difference < 1e-5
+                assert live.at(mode, t, scale).attention_difference < 1e-5
+
+
+def test_lifted_heads_rank_by_distance_as_by_attention(capybara: Capture):
+    before = sum(
+        live.frame(np.zeros(live.key.shape[1]), 1.0).rank_disagreements
+        for live in live_heads(capybara)
+    )
+    assert before > 100  # of 72 heads with 9 queries each
+    for live in live_heads(capybara):
+        for t, scale in ((0.0, 1.0), (1.0, 0.1), (1.0, 10.0)):
+            assert live.at("lifted", t, scale).rank_disagreements == 0
 
 
 def test_planes_are_scikit_learns(capybara: Capture):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +10,9 @@ from hypothesis import strategies as st
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.correlation import correlate
 from attnviz_gui.geometry.live import Frame, LiveHead, strongest_pairs, top_entries
-from attnviz_gui.geometry.normalization import Normalization
+from attnviz_gui.geometry.normalization import SHIFT_MODES, Normalization
 from attnviz_gui.geometry.projection import project
-from tests.geometry.oracles import attention, cosine_objective
+from tests.geometry.oracles import attention, cosine_objective, cosine_objective_of_arrays
 from tests.geometry.strategies import SmallHead, heads, scales, shifts
 
 
@@ -159,9 +158,9 @@ def test_some_queries_of_a_frame():
     rng = np.random.default_rng(3)
     query, key = rng.normal(size=(2, 12, 6))
     frame = live_of(SmallHead(query, key, None)).frame(np.full(6, 0.1), 2.0)
-    part: Frame = replace(frame, query=frame.query[3:5])
-    np.testing.assert_allclose(part.dots, frame.dots[3:5], atol=1e-12)
-    np.testing.assert_allclose(part.distances, frame.distances[3:5], atol=1e-12)
+    part: Frame = frame.part(slice(3, 5), np.array([1, 7, 8]))
+    np.testing.assert_allclose(part.dots, frame.dots[3:5][:, [1, 7, 8]], atol=1e-12)
+    np.testing.assert_allclose(part.distances, frame.distances[3:5][:, [1, 7, 8]], atol=1e-12)
 
 
 def test_a_frame_keeps_the_shift_it_was_made_with():
@@ -175,3 +174,177 @@ def test_a_frame_keeps_the_shift_it_was_made_with():
         live.frame(np.zeros(2), 1.0)
     with pytest.raises(InputError, match="above 0"):
         live.frame(np.zeros(3), 0.0)
+
+
+# -- every mode -------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(head=heads(), scale=scales, t=st.integers(-8, 16).map(lambda n: n / 8))
+def test_a_frame_of_any_mode_is_what_its_normalisation_says(head: SmallHead, scale: float, t):
+    live = live_of(head)
+    for mode in SHIFT_MODES:
+        frame = live.at(mode, t, scale)
+        query, key = frame.normalization.apply(head.query, head.key)
+        size = 1 + np.abs(key).max()
+        np.testing.assert_allclose(frame.query, query, atol=1e-10)
+        # A root amplifies rounding where a key is nearly the longest: 1e-16 becomes 1e-8.
+        np.testing.assert_allclose(frame.key, key, atol=1e-6 * size)
+        np.testing.assert_allclose(frame.key[:, : head.key.shape[1]], key[:, : head.key.shape[1]],
+                                   atol=1e-10 * size)  # fmt: skip
+        assert frame.attention_difference < 1e-6
+        plane = project(frame.query, frame.key)
+        assert plane.query_xy.shape == frame.projection.query_xy.shape
+        np.testing.assert_allclose(frame.projection.explained, plane.explained, atol=1e-6)
+        assert math.isnan(frame.correlation) == bool(frame.why_undefined)
+
+
+@settings(max_examples=60, deadline=None)
+@given(head=heads(), scale=scales, t=st.integers(-8, 16).map(lambda n: n / 8))
+def test_the_correlation_of_a_lifted_frame_is_that_of_its_pairs(head: SmallHead, scale: float, t):
+    frame = live_of(head).at("lifted", t, scale)
+    expected = -cosine_objective(frame.query, frame.key, head.mask)
+    if math.isnan(expected) or math.isnan(frame.correlation):
+        # Where rounding alone decides whether all are equal, either answer may say so.
+        assert head.query.shape[1] == 1 or math.isnan(expected) == math.isnan(frame.correlation)
+    else:
+        assert frame.correlation == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("means", [(0.5, -0.5), (1e4, 0), (0, 1e4), (1e4, 1e4)])
+@pytest.mark.parametrize("mode", SHIFT_MODES)
+def test_every_mode_in_numbers_also_with_large_means(mode, means, causal: bool):
+    rng = np.random.default_rng(5)
+    query, key = (rng.normal(size=(40, 6)) * np.geomspace(1, 4, 6) + mean for mean in means)
+    live = live_of(SmallHead(query, key, np.tri(40, dtype=bool) if causal else None), scaling=0.01)
+    t = {"constant": 0.3, "locked": 0.0}.get(mode, 0.5)
+    frame = live.at(mode, t, 1.5, near=live.frame(np.zeros(6), 1.0).projection)
+    q, k = frame.query, frame.key
+    stacked = np.concatenate([q, k])
+    values = np.linalg.eigvalsh(np.cov(stacked.T))[::-1]
+    np.testing.assert_allclose(frame.projection.explained.sum(), values[:2].sum() / values.sum(),
+                               atol=1e-6)  # fmt: skip
+    drawn = np.concatenate([frame.projection.query_xy, frame.projection.key_xy])
+    expected = (stacked - stacked.mean(axis=0)) @ frame.projection.axes
+    np.testing.assert_allclose(drawn, expected, atol=1e-6 * np.abs(expected).max())
+    np.testing.assert_allclose(frame.projection.axes.T @ frame.projection.axes, np.eye(2),
+                               atol=1e-9)  # fmt: skip
+    # The definition takes distances from 1: with large means it keeps but a few digits itself.
+    tolerance = {0: 1e-12, 1: 1e-8, 2: 1e-6}[sum(mean == 1e4 for mean in means)]
+    expected = -cosine_objective_of_arrays(q, k, live.mask)
+    if mode == "lifted":
+        assert frame.correlation == pytest.approx(expected, abs=tolerance)
+    else:
+        source = query.astype(np.longdouble), key.astype(np.longdouble) + frame.shift
+        plain = -cosine_objective_of_arrays(*source, live.mask)
+        assert frame.correlation == pytest.approx(expected if mode == "balanced" else plain,
+                                                  abs=tolerance)  # fmt: skip
+
+
+def test_lifted_keys_are_equally_long_and_lie_in_the_plane_of_all_coordinates():
+    rng = np.random.default_rng(6)
+    query, key = rng.normal(size=(2, 30, 5)) + 0.4
+    frame = live_of(SmallHead(query, key, None)).at("lifted", 0.7, 2.0)
+    assert frame.query.shape == frame.key.shape == (30, 6)
+    lengths = np.linalg.norm(frame.key, axis=1)
+    np.testing.assert_allclose(lengths, lengths[0], atol=1e-12)
+    shifted = key + 0.7 * (query.mean(axis=0) - key.mean(axis=0))
+    assert lengths[0] == pytest.approx(np.linalg.norm(shifted, axis=1).max() / 2)
+    expected = project(frame.query, frame.key)
+    np.testing.assert_allclose(frame.projection.query_xy, expected.query_xy, atol=1e-10)
+    np.testing.assert_allclose(frame.projection.key_xy, expected.key_xy, atol=1e-10)
+    np.testing.assert_allclose(frame.projection.explained, expected.explained, atol=1e-12)
+    for i in range(30):
+        order = np.argsort(-frame.dots[i])
+        assert (np.diff(frame.distances[i][order]) >= -1e-12).all()
+
+
+def disagreements(query: np.ndarray, key: np.ndarray, mask: np.ndarray) -> int:
+    """As it is defined, pair of keys by pair of keys."""
+    found = 0
+    longest = max((math.dist(k, [0] * len(k)) for k in key), default=0)
+    for i, q in enumerate(query):
+        tie = 2**-23 * math.dist(q, [0] * len(q)) * longest
+        keys = [k for j, k in enumerate(key) if mask[i, j]]
+        found += any(
+            q @ one > q @ other + tie
+            and math.dist(q, one) ** 2 / 2 > math.dist(q, other) ** 2 / 2 + tie
+            for one in keys
+            for other in keys
+        )
+    return found
+
+
+@settings(max_examples=100, deadline=None)
+@given(head=heads(), t=st.integers(-8, 16).map(lambda n: n / 8))
+def test_rank_disagreements_are_counted_query_by_query(head: SmallHead, t: float):
+    live = live_of(head)
+    for mode in SHIFT_MODES:
+        frame = live.at(mode, t, 2.0)
+        assert frame.rank_disagreements == disagreements(frame.query, frame.key, live.mask)
+    assert live.at("lifted", t, 0.5).rank_disagreements == 0
+
+
+def test_some_queries_rank_otherwise_by_distance_and_none_where_lifted():
+    rng = np.random.default_rng(7)
+    query, key = rng.normal(size=(2, 300, 16)) + 0.3
+    live = live_of(SmallHead(query, key, np.tri(300, dtype=bool)))
+    assert live.frame(np.zeros(16), 1.0).rank_disagreements > 250
+    single = live_of(
+        SmallHead(query.astype(np.float16), 1e3 * key.astype(np.float32), live.mask), scaling=1e-3
+    )
+    for other in (live, single):
+        assert other.at("lifted", 0.9, 0.3).rank_disagreements == 0
+
+
+def test_the_same_normalisation_for_the_tokens_that_are_hidden():
+    rng = np.random.default_rng(8)
+    query, key = rng.normal(size=(2, 20, 4)) + 0.2
+    whole = live_of(SmallHead(query, key, None))
+    some = np.arange(2, 17)
+    part = live_of(SmallHead(query[some], key[some], None))
+    for mode in SHIFT_MODES:
+        frame = part.at(mode, 0.4, 3.0)
+        other = whole.like(frame)
+        assert other.live is whole
+        d = 4
+        np.testing.assert_allclose(other.query[some, :d], frame.query[:, :d], atol=1e-12)
+        np.testing.assert_allclose(other.key[some, :d], frame.key[:, :d], atol=1e-12)
+        assert other.lifted == frame.lifted
+        assert other.attention_difference < 1e-6
+        np.testing.assert_allclose(other.normalization.shift, frame.normalization.shift)
+
+
+@pytest.mark.parametrize("mode", SHIFT_MODES)
+def test_a_part_of_a_frame_keeps_its_vectors(mode):
+    rng = np.random.default_rng(9)
+    query, key = rng.normal(size=(2, 20, 4)) + 0.2
+    live = live_of(SmallHead(query, key, None))
+    frame = live.at(mode, 0.4, 3.0)
+    part = frame.part(np.arange(3), slice(5, 15))
+    np.testing.assert_array_equal(part.key, frame.key[5:15])
+    np.testing.assert_allclose(part.distances, frame.distances[:3, 5:15], atol=1e-13)
+    assert part.attention_difference < 1e-6
+    assert part.correlation == pytest.approx(-cosine_objective(part.query, part.key), abs=1e-12)
+    expected = project(part.query, part.key)
+    np.testing.assert_allclose(part.projection.key_xy, expected.key_xy, atol=1e-12)
+
+
+def test_only_a_frame_of_no_change_is_unmoved():
+    live = live_of(SmallHead(np.eye(3), np.eye(3) + 1, None))
+    assert live.at("constant", 0.0, 1.0).unmoved
+    assert live.at("centroid", 0.0, 1.0).unmoved
+    for mode, t, scale in (
+        ("constant", 0.1, 1.0),
+        ("constant", 0.0, 2.0),
+        ("balanced", 0.0, 1.0),
+        ("lifted", 0.0, 1.0),
+        ("locked", 0.0, 1.0),
+    ):
+        assert not live.at(mode, t, scale).unmoved
+    with pytest.raises(InputError, match="sideways"):
+        live.at("sideways", 0.0, 1.0)
+    for mode in SHIFT_MODES:
+        with pytest.raises(InputError, match="above 0"):
+            live.at(mode, 0.5, 0.0)
