@@ -93,6 +93,7 @@ class PairMoments:
         allowed: BoolArray | TextPairs | None = as_mask(mask, (len(q), len(k)))
         self._finite = in_range(q, k)
         self._empty = True
+        self._line: tuple[tuple[bytes, bytes], Float64, Float64] | None = None
         if not self._finite:
             return
         norm = np.sqrt(np.einsum("td,td->t", q, q))
@@ -163,7 +164,7 @@ class PairMoments:
         else:
             ways, weights = start[None], np.ones((n, 1))
         split = self._split(ways)
-        linear, square = self._linear(split), self._square(split)
+        linear, square = self._on_line(base, direction, split)
 
         table = np.empty((7, n))
         lost = np.empty(n, dtype=bool)
@@ -176,6 +177,19 @@ class PairMoments:
         table[1] += weights @ (ways @ self._query_mean)
         table[6] *= self._query_size
         return Sums(table)
+
+    def _on_line(
+        self, base: Float64, direction: Float64, split: Float64
+    ) -> tuple[Float64, Float64]:
+        """Return `_linear` and `_square` of a line; those of the last line are kept.
+
+        A slider moves along one line, and they are most of what a single candidate costs.
+        """
+        line = base.tobytes(), direction.tobytes()
+        kept = self._line
+        if kept is None or kept[0] != line:
+            kept = self._line = line, self._linear(split), self._square(split)
+        return kept[1:]
 
     def _split(self, vectors: Float64) -> Float64:
         """Return the part along h and the rest of vectors (n, d): (n, d + 1)."""

@@ -19,9 +19,10 @@ import numpy as np
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.arrays import as_vectors, in_range
+from attnviz_gui.geometry.masks import TextPairs
 from attnviz_gui.geometry.moments import PairMoments
-from attnviz_gui.geometry.normalization import checked_scale, shift_vector
-from attnviz_gui.geometry.pearson import Sums, no_pairs, pearson, pool
+from attnviz_gui.geometry.normalization import checked_scale, line_position, shift_line
+from attnviz_gui.geometry.pearson import Sums, no_pairs, pearson
 from attnviz_gui.geometry.projection import ROUNDING, Projection, _first_two, _nearest_turn
 from attnviz_gui.geometry.sample import PairSample, sample_pairs
 from attnviz_gui.geometry.transforms import balancing, transform_vectors
@@ -124,15 +125,9 @@ class LiveTexts:
             The earlier picture that the plane is turned to, see `project`.
         """
         live = self.balanced if mode == "balanced" else self
-        shift = shift_vector(mode, t, scale, live.query_mean, live.key_mean)
-        return live.frame(shift, scale, near=near, lifted=mode == "lifted")
-
-    def frame(
-        self, shift: Float64, scale: float, *, near: Projection | None = None, lifted: bool = False
-    ) -> TextsFrame:
-        """Return the frame of a vector a, (d,), and a scale c > 0."""
-        vector = np.array(shift, dtype=np.float64)
-        return TextsFrame(self, vector, checked_scale(scale), near, lifted)
+        line = *shift_line(mode, live.query_mean, live.key_mean), line_position(mode, t, scale)
+        shift = line[0] + line[2] * line[1]
+        return TextsFrame(live, shift, checked_scale(scale), near, mode == "lifted", line)
 
     @lazy
     def balanced(self) -> LiveTexts:
@@ -149,12 +144,10 @@ class LiveTexts:
         )  # fmt: skip
 
     @lazy
-    def pairs(self) -> tuple[PairMoments, ...]:
-        """The moments that every frame's correlation follows from, of each text."""
-        return tuple(
-            PairMoments(self.query[self.queries(t)], self.key[self.keys(t)], mask)
-            for t, mask in enumerate(self.masks)
-        )
+    def pairs(self) -> PairMoments:
+        """The moments that every frame's correlation follows from."""
+        texts = [(self.queries(t), self.keys(t), mask) for t, mask in enumerate(self.masks)]
+        return PairMoments(self.query, self.key, TextPairs(texts))
 
     @lazy
     def rows(self) -> Float64:
@@ -190,13 +183,16 @@ class TextsFrame:
         What the plane was turned to.
     lifted : bool
         Keys have one more coordinate, which makes them equally long; see `transforms.lift`.
+    line : base (d,), direction (d,), position
+        The line of shifts that the slider moves along, and where it stands.
     """
 
     live: LiveTexts
     shift: Float64
     scale: float
-    near: Projection | None = None
-    lifted: bool = False
+    near: Projection | None
+    lifted: bool
+    line: tuple[Float64, Float64, float]
 
     # -- the plane ---------------------------------------------------------------------------
 
@@ -320,7 +316,8 @@ class TextsFrame:
         """What Pearson's r of dot product and cosine needs, over the allowed pairs of all texts."""
         if self.lifted:
             return self._sums_of_rows()
-        return pool([each.at(self.shift) for each in self.live.pairs])
+        base, direction, position = self.line
+        return self.live.pairs.along(base, direction, np.array([position]))
 
     def _sums_of_rows(self) -> Sums:
         """`sums` where all keys are equally long, R: the cosine is the product over |q| R."""

@@ -108,7 +108,7 @@ class Corpus:
     @lazy
     def before(self) -> TextsFrame:
         """The frame at a = 0, c = 1."""
-        return self.live.frame(np.zeros(self.live.key.shape[1]), 1.0)
+        return self.live.at("constant", 0.0, 1.0)
 
     @lazy
     def sample(self) -> PairSample:
