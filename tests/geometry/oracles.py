@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
+
+    Given = tuple[npt.ArrayLike, npt.ArrayLike, npt.NDArray[np.bool_] | None]
 
 Long = np.longdouble
 
@@ -47,6 +51,189 @@ def pearson_of(pairs: list[tuple[Long, Long]]) -> float:
     if xx <= (1e-16 * large) ** 2 or yy <= 1e-16**2:
         return math.nan
     return float(xy / np.sqrt(xx * yy))
+
+
+class Unclear(Exception):
+    """So near to a tie, to a jump or to where nothing is defined that rounding decides."""
+
+
+def correlation_of(
+    pairs: Sequence[tuple[Long, Long]], weights: Sequence[Long] | None = None, size: float = 0.0
+) -> float:
+    """Weighted Pearson's r; NaN where a side is all equal; `Unclear` where it nearly is."""
+    weights = [Long(1)] * len(pairs) if weights is None else weights
+    if len(pairs) < 2:
+        return math.nan
+    total = sum(weights)
+    mean = [sum(w * p[s] for w, p in zip(weights, pairs, strict=True)) / total for s in (0, 1)]
+    products = [
+        sum(w * (p[a] - mean[a]) * (p[b] - mean[b]) for w, p in zip(weights, pairs, strict=True))
+        / total
+        for a, b in ((0, 0), (0, 1), (1, 1))
+    ]
+    for side, variance in ((0, products[0]), (1, products[2])):
+        spread = np.sqrt(variance)
+        large = max(size, *(abs(p[side]) for p in pairs))
+        if spread <= 1e-17 * large:
+            return math.nan
+        if spread <= 1e-5 * large:
+            raise Unclear
+    return float(products[1] / np.sqrt(products[0] * products[2]))
+
+
+def rank_objective(heads: Sequence[Given]) -> float:
+    """Mean over queries of Spearman(dot, cosine), over keys that are allowed and not zero."""
+    found = []
+    for query, key, mask in heads:
+        q, k = np.asarray(query, dtype=Long), np.asarray(key, dtype=Long)
+        for i in range(len(q)):
+            keys = [j for j in range(len(k)) if (mask is None or mask[i, j]) and k[j].any()]
+            if not q[i].any() or not keys:
+                continue
+            dots = [_dot(q[i], k[j]) for j in keys]
+            cosines = [_dot(q[i], k[j]) / _norm(q[i]) / _norm(k[j]) for j in keys]
+            x = _average_ranks(dots, _norm(q[i]) * max(_norm(k[j]) for j in keys))
+            r = pearson_of(list(zip(x, _average_ranks(cosines, Long(1)), strict=True)))
+            if not math.isnan(r):
+                found.append(r)
+    return math.fsum(found) / len(found) if found else math.nan
+
+
+def _average_ranks(values: Sequence[Long], size: Long) -> list[Long]:
+    ranks = []
+    for v in values:
+        apart = [abs(w - v) for w in values]
+        if any(1e-16 * size < gap < 1e-10 * size for gap in apart):
+            raise Unclear
+        below = sum(w < v and gap >= 1e-10 * size for w, gap in zip(values, apart, strict=True))
+        equal = sum(gap < 1e-10 * size for gap in apart)
+        ranks.append(Long(below) + Long(equal + 1) / 2)
+    return ranks
+
+
+def weighted_objective(heads: Sequence[Given], percentile: float = 0.5, least: int = 30) -> float:
+    """-Pearson over the near pairs, weighted by how far below the percentile they are."""
+    pairs, weights = [], []
+    for query, key, mask in heads:
+        of_head = pairs_of(query, key, mask)
+        if len(of_head) < 2:
+            continue
+        distances = sorted(d for _, d in of_head)
+        place = (len(distances) - 1) * Long(percentile) / 100
+        low = int(place)
+        high = min(low + 1, len(distances) - 1)
+        limit = distances[low] + (place - low) * (distances[high] - distances[low])
+        for x, d in of_head:
+            if 1e-17 < abs(d - limit) < 1e-7:
+                raise Unclear
+            if d < limit - 1e-7:
+                pairs.append((x, d))
+                weights.append((limit - d) ** 2)
+    if len(pairs) < least:
+        return math.nan
+    return -correlation_of(pairs, weights)
+
+
+def euclidean_objective(heads: Sequence[Given]) -> float:
+    """-Pearson(dot, squared distance) over allowed pairs."""
+    pairs = []
+    for query, key, mask in heads:
+        q, k = np.asarray(query, dtype=Long), np.asarray(key, dtype=Long)
+        for i in range(len(q)):
+            for j in range(len(k)):
+                if mask is None or mask[i, j]:
+                    pairs.append((_dot(q[i], k[j]), _dot(q[i] - k[j], q[i] - k[j])))
+    return -correlation_of(pairs)
+
+
+def plane_objective(heads: Sequence[Given]) -> float:
+    """-Pearson(dot, distance in the plane of the first two principal axes)."""
+    pairs = []
+    for query, key, mask in heads:
+        q, k = np.asarray(query, dtype=Long), np.asarray(key, dtype=Long)
+        q_xy, k_xy = principal_plane(q, k)
+        for i in range(len(q)):
+            for j in range(len(k)):
+                if mask is None or mask[i, j]:
+                    pairs.append((_dot(q[i], k[j]), _norm(q_xy[i] - k_xy[j])))
+    return -correlation_of(pairs)
+
+
+def neighbours_objective(
+    heads: Sequence[Given], strongest: Sequence[Sequence[int]] | None = None
+) -> float:
+    """Share of queries whose strongest key has fewer than 5 allowed keys nearer in the plane."""
+    counts, total = 0, 0
+    for n, (query, key, mask) in enumerate(heads):
+        q, k = np.asarray(query, dtype=Long), np.asarray(key, dtype=Long)
+        q_xy, k_xy = principal_plane(q, k)
+        extent = max(_norm(p) for p in (*q_xy, *k_xy)) ** 2
+        for i in range(len(q)):
+            keys = [j for j in range(len(k)) if mask is None or mask[i, j]]
+            if not keys:
+                continue
+            best = (
+                max(keys, key=lambda j: (_dot(q[i], k[j]), -j))
+                if strongest is None
+                else strongest[n][i]
+            )
+            own = _dot(q_xy[i] - k_xy[best], q_xy[i] - k_xy[best])
+            gaps = [own - _dot(q_xy[i] - k_xy[j], q_xy[i] - k_xy[j]) for j in keys]
+            if any(1e-12 * extent < gap < 1e-8 * extent for gap in gaps):
+                raise Unclear
+            counts += sum(gap > 1e-8 * extent for gap in gaps) < 5
+            total += 1
+    return counts / total if total else math.nan
+
+
+def article_objective(heads: Sequence[Given]) -> float:
+    """|Pearson(dot, cosine distance)| over the pairs at the same position, of all heads."""
+    pairs = []
+    for query, key, mask in heads:
+        for i in range(min(len(query), len(key))):
+            if mask is None or mask[i, i]:
+                pairs += pairs_of([query[i]], [key[i]])
+    return abs(correlation_of(pairs, size=1.0))
+
+
+def principal_plane(
+    query: npt.NDArray[Long], key: npt.NDArray[Long]
+) -> tuple[npt.NDArray[Long], npt.NDArray[Long]]:
+    """Coordinates on the first two principal axes of all points, by Jacobi's rotations."""
+    points = np.concatenate([query, key])
+    points = points - points.sum(axis=0) / len(points)
+    d = points.shape[1]
+    scatter = [[_dot(points[:, a], points[:, b]) for b in range(d)] for a in range(d)]
+    axes = [[Long(a == b) for b in range(d)] for a in range(d)]  # axes[coordinate][axis]
+    for _ in range(30):
+        for p in range(d):
+            for r in range(p + 1, d):
+                if abs(scatter[p][r]) < Long(1e-300):
+                    continue
+                angle = Long(0.5) * np.arctan2(2 * scatter[p][r], scatter[r][r] - scatter[p][p])
+                cos, sin = np.cos(angle), np.sin(angle)
+                for row in scatter:
+                    row[p], row[r] = cos * row[p] - sin * row[r], sin * row[p] + cos * row[r]
+                for b in range(d):
+                    up, down = scatter[p][b], scatter[r][b]
+                    scatter[p][b], scatter[r][b] = cos * up - sin * down, sin * up + cos * down
+                for row in axes:
+                    row[p], row[r] = cos * row[p] - sin * row[r], sin * row[p] + cos * row[r]
+    order = sorted(range(d), key=lambda a: -scatter[a][a])
+    values = [scatter[a][a] for a in order]
+    if d > 2 and values[1] - values[2] < 1e-4 * values[0] and values[1] > 1e-12 * values[0]:
+        raise Unclear
+    first = np.array([[row[a] for a in order[:2]] for row in axes], dtype=Long)
+    xy = np.array([[_dot(p, first[:, a]) for a in range(first.shape[1])] for p in points])
+    return xy[: len(query)], xy[len(query) :]
+
+
+def _dot(a: npt.NDArray[Long], b: npt.NDArray[Long]) -> Long:
+    return sum((x * y for x, y in zip(a, b, strict=True)), Long(0))
+
+
+def _norm(a: npt.NDArray[Long]) -> Long:
+    return np.sqrt(_dot(a, a))
 
 
 def cosine_objective_of_arrays(
