@@ -58,6 +58,21 @@ class AllowedPairs(Protocol):
         """
         ...
 
+    def products(self, both: Float64, key: Float64) -> tuple[float, Float64, Float64]:
+        """Return sums over allowed queries of products (p_i.k_j)(p_i.k_j), and of pe and ee.
+
+        `both` is (p, e) side by side, (T_q, 2 d), `key` is (T_k, d). The first is a sum over keys
+        too, the others are (T_k,).
+        """
+        ...
+
+    def cross(self, weights: Float64, both: Float64, key: Float64) -> Float64:
+        """Return k_j.(sum over allowed queries of weight_i p_i), and of e: (2, T_k, m).
+
+        `weights` is (T_q, m), `both` and `key` as in `products`.
+        """
+        ...
+
     def columns(self, keys: slice) -> BoolArray | None:
         """Return the mask of some keys, (T_q, n), or None where it leaves nothing out."""
         ...
@@ -82,6 +97,14 @@ class Everything:
     def form(self, left: Float64, right: Float64, key: Float64) -> Float64:
         """See `AllowedPairs`."""
         return key @ _symmetric(left.T @ right)
+
+    def products(self, both: Float64, key: Float64) -> tuple[float, Float64, Float64]:
+        """See `AllowedPairs`."""
+        return _products(both.T @ both, key)
+
+    def cross(self, weights: Float64, both: Float64, key: Float64) -> Float64:
+        """See `AllowedPairs`."""
+        return _cross(weights.T @ both, key)
 
     def columns(self, keys: slice) -> None:
         """See `AllowedPairs`."""
@@ -111,18 +134,59 @@ class Staircase:
         """See `AllowedPairs`."""
         out = np.empty_like(key)
         below = np.zeros((key.shape[1], key.shape[1]))  # over queries that the whole block may see
-        end = self._n_queries
-        for first in range((len(key) - 1) // STEP * STEP, -1, -STEP):
-            keys = slice(first, first + STEP)
-            start = self._start[keys]
-            low, high = start[0], start[-1]
+        for keys, low, high, end in self._steps():
             below += left[high:end].T @ right[high:end]
-            end = high
-            # Queries low to high may see a part of the block.
-            allowed = np.arange(low, high)[:, None] >= start
+            allowed = self._part(keys, low, high)
             out[keys] = key[keys] @ _symmetric(below)
             out[keys] += _partial(left[low:high], right[low:high], key[keys], allowed)
         return out
+
+    def products(self, both: Float64, key: Float64) -> tuple[float, Float64, Float64]:
+        """See `AllowedPairs`."""
+        total, pe, ee = 0.0, np.empty(len(key)), np.empty(len(key))
+        below = np.zeros((both.shape[1], both.shape[1]))
+        for keys, low, high, end in self._steps():
+            below += both[high:end].T @ both[high:end]
+            of_all, pe[keys], ee[keys] = _products(below, key[keys])
+            p, e = _of_pairs(both[low:high], key[keys], self._part(keys, low, high))
+            total += of_all + float(np.vdot(p, p))
+            pe[keys] += np.einsum("qk,qk->k", p, e)
+            ee[keys] += np.einsum("qk,qk->k", e, e)
+        return total, pe, ee
+
+    def cross(self, weights: Float64, both: Float64, key: Float64) -> Float64:
+        """See `AllowedPairs`."""
+        out = np.empty((2, len(key), weights.shape[1]))
+        below = np.zeros((weights.shape[1], both.shape[1]))
+        for keys, low, high, end in self._steps():
+            below += weights[high:end].T @ both[high:end]
+            out[:, keys] = _cross(below, key[keys])
+            for part, products in zip(
+                out[:, keys],
+                _of_pairs(both[low:high], key[keys], self._part(keys, low, high)),
+                strict=True,
+            ):
+                part += products.T @ weights[low:high]
+        return out
+
+    def _steps(self) -> Iterator[tuple[slice, int, int, int]]:
+        """Yield blocks of keys from the last, with queries low, high, end.
+
+        Those from high to end may see the whole block (and were in no block before), those from
+        low to high a part of it.
+        """
+        end = self._n_queries
+        for first in range((len(self._start) - 1) // STEP * STEP, -1, -STEP):
+            keys = slice(first, first + STEP)
+            start = self._start[keys]
+            low, high = int(start[0]), int(start[-1])
+            yield keys, low, high, end
+            end = high
+
+    def _part(self, keys: slice, low: int, high: int) -> BoolArray:
+        """Return the mask of queries low to high and some keys."""
+        allowed: BoolArray = np.arange(low, high)[:, None] >= self._start[keys]
+        return allowed
 
     def columns(self, keys: slice) -> BoolArray:
         """See `AllowedPairs`."""
@@ -158,6 +222,25 @@ class Listed:
             out[keys] = _partial(left, right, key[keys], self._mask[:, keys])
         return out
 
+    def products(self, both: Float64, key: Float64) -> tuple[float, Float64, Float64]:
+        """See `AllowedPairs`."""
+        total, pe, ee = 0.0, np.empty(len(key)), np.empty(len(key))
+        for keys in self._keys():
+            p, e = _of_pairs(both, key[keys], self._mask[:, keys])
+            total += float(np.vdot(p, p))
+            pe[keys] = np.einsum("qk,qk->k", p, e)
+            ee[keys] = np.einsum("qk,qk->k", e, e)
+        return total, pe, ee
+
+    def cross(self, weights: Float64, both: Float64, key: Float64) -> Float64:
+        """See `AllowedPairs`."""
+        out = np.empty((2, len(key), weights.shape[1]))
+        for keys in self._keys():
+            p, e = _of_pairs(both, key[keys], self._mask[:, keys])
+            out[0, keys] = p.T @ weights
+            out[1, keys] = e.T @ weights
+        return out
+
     def columns(self, keys: slice) -> BoolArray:
         """See `AllowedPairs`."""
         return self._mask[:, keys]
@@ -191,6 +274,21 @@ class Blocks:
         for rows, keys, pairs in self._texts:
             l_rows = left[rows]
             out[keys] = pairs.form(l_rows, l_rows if left is right else right[rows], key[keys])
+        return out
+
+    def products(self, both: Float64, key: Float64) -> tuple[float, Float64, Float64]:
+        """See `AllowedPairs`."""
+        total, pe, ee = 0.0, np.empty(len(key)), np.empty(len(key))
+        for rows, keys, pairs in self._texts:
+            of_text, pe[keys], ee[keys] = pairs.products(both[rows], key[keys])
+            total += of_text
+        return total, pe, ee
+
+    def cross(self, weights: Float64, both: Float64, key: Float64) -> Float64:
+        """See `AllowedPairs`."""
+        out = np.empty((2, len(key), weights.shape[1]))
+        for rows, keys, pairs in self._texts:
+            out[:, keys] = pairs.cross(weights[rows], both[rows], key[keys])
         return out
 
     def columns(self, keys: slice) -> BoolArray:
@@ -295,17 +393,39 @@ def counted_pairs(
     if isinstance(mask, TextPairs):
         return _pairs_of_texts(mask, rows, n_keys)
     columns: BoolArray
-    if mask is None:
-        rows = np.logical_and(rows, n_keys > 0)
-        columns = np.full(n_keys, bool(rows.any()))
-        inner = None
-    else:
-        rows = np.logical_and(rows, mask.any(axis=1))
-        columns = np.asarray(mask[rows].any(axis=0))
-        inner = mask[np.ix_(rows, columns)]
+    width = np.full(len(rows), n_keys) if mask is None else _widths(mask)
+    if width is not None:
+        rows = np.logical_and(rows, width > 0)
+        width = width[rows]
+        most, least = int(width.max(initial=0)), int(width.min(initial=n_keys))
+        columns = np.arange(n_keys) < most
+        if not most:
+            return rows, columns, None
+        if least == most:
+            return rows, columns, Everything(len(width), most)
+        return rows, columns, Staircase(len(width), width.searchsorted(np.arange(most), "right"))
+    assert mask is not None
+    rows = np.logical_and(rows, mask.any(axis=1))
+    columns = np.asarray(mask[rows].any(axis=0))
     if not rows.any():
         return rows, columns, None
-    return rows, columns, allowed_pairs(inner, int(rows.sum()), int(columns.sum()))
+    inner = mask if rows.all() and columns.all() else mask[np.ix_(rows, columns)]
+    return rows, columns, allowed_pairs(inner, len(inner), inner.shape[1])
+
+
+def _widths(mask: BoolArray) -> npt.NDArray[np.intp] | None:
+    """Return how many keys each query is allowed, (T_q,), where these are the first ones.
+
+    None where they are not, or where a query is allowed fewer than the one before.
+    """
+    n_queries, n_keys = mask.shape
+    if not n_keys:
+        return np.zeros(n_queries, dtype=np.intp)
+    width = mask.argmin(axis=1)  # the first that is not allowed, or 0 where all are
+    width[mask[np.arange(n_queries), width]] = n_keys
+    if (width[1:] < width[:-1]).any():
+        return None
+    return width if np.array_equal(mask, np.arange(n_keys) < width[:, None]) else None
 
 
 def _pairs_of_texts(
@@ -369,3 +489,26 @@ def _partial(left: Float64, right: Float64, key: Float64, allowed: BoolArray) ->
         return by_right.T @ left
     by_left = (left @ key.T) * allowed
     return 0.5 * (by_right.T @ left + by_left.T @ right)
+
+
+def _products(outer: Float64, key: Float64) -> tuple[float, Float64, Float64]:
+    """Return what `AllowedPairs.products` does where all keys share sum_i (p, e)_i (p, e)_iᵀ."""
+    d = key.shape[1]
+    forms = np.hstack([_symmetric(outer[:d, d:]), outer[d:, d:]])
+    pe, ee = np.einsum("tfd,td->ft", (key @ forms).reshape(len(key), 2, d), key)
+    return float(np.vdot(outer[:d, :d], key.T @ key)), pe, ee
+
+
+def _cross(sums: Float64, key: Float64) -> Float64:
+    """Return what `AllowedPairs.cross` does where all keys share the sums, (m, 2 d)."""
+    d = key.shape[1]
+    return np.stack([key @ sums[:, :d].T, key @ sums[:, d:].T])
+
+
+def _of_pairs(both: Float64, key: Float64, allowed: BoolArray) -> tuple[Float64, Float64]:
+    """Return p_i.k_j and e_i.k_j of the allowed pairs, 0 elsewhere: (T_q, n) each."""
+    d = key.shape[1]
+    p, e = both[:, :d] @ key.T, both[:, d:] @ key.T
+    p *= allowed
+    e *= allowed
+    return p, e

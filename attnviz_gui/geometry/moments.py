@@ -2,7 +2,8 @@
 
 For T tokens and head dimension d: O(T d²) once, then O(T) for every candidate on a line of shifts
 and O(T d) for any other shift; no T x T matrix, except for masks that are neither everything nor
-causal (one pass when the head is prepared, one for every line).
+causal (one pass when the head is prepared, one for every line). What belongs to a line is kept, so
+that a slider that moves along it costs one pass over the keys for every frame.
 
 Derivation
 ----------
@@ -20,23 +21,27 @@ Queries are centred, p_i = q_i - mean(q); unit queries too, e_i = û_i - m with 
     z_ij = μ - μ δ_j + v_j e_i.y_j      δ_j = 1 - h.y_j v_j, the key's cosine distance from h
 
 where δ = ((1 - h.y v)² + v² |y - h h.y|²) / 2 loses no digit when y is almost parallel to h. For
-that reason vectors are split into their part along h and the rest, d + 1 coordinates, and the
-part of e_i along h is taken from such distances too. (Where keys point away from h, the same with
--h in its place.)
+that reason all vectors are turned until their first coordinate is the one along h (a Householder
+reflection), and that of e_i is taken from such distances too. (Where keys point away from h, the
+same with -h in its place.)
 
-The law of total covariance over keys (n_j allowed queries each) gives, for xx, xz and zz alike,
+With G_j = mean(q).κ_j less the mean of x (both without mean(q).b), and w_j = -μ δ_j less the mean
+of z, the sums over all pairs are
 
-    sum over pairs = sum_j (within key j) + sum_j n_j (mean of j - mean)²
+    xx = sum_j S_j(y, y)       + 2 G_j s_j.y      + n_j G_j²      S_j = sum_i W_ij p_i p_iᵀ
+    xz = sum_j v_j (C_j(y, y)  + G_j r_j.y)       + w_j (n_j G_j + s_j.y)
+    zz = sum_j v_j² E_j(y, y)  + 2 w_j v_j r_j.y  + n_j w_j²
 
-    mean of j:   x: mean(q).κ_j + s_j.y_j / n_j          s_j = sum_i W_ij p_i
-                 z: -μ δ_j + v_j r_j.y_j / n_j           r_j = sum_i W_ij e_i
-    within j:    xx: y_jᵀ S_j y_j - (s_j.y_j)² / n_j     S_j = sum_i W_ij p_i p_iᵀ
-                 (xz with p eᵀ and one v_j, zz with e eᵀ and v_j²)
+for n_j allowed queries, s_j = sum_i W_ij p_i and r_j = sum_i W_ij e_i, C_j as S_j but of
+(p eᵀ + e pᵀ) / 2 and E_j of e eᵀ. On a line b = b0 + t u, and with it y, is linear in t: **xx is
+one polynomial in t**, and of xz and zz only v_j and δ_j are not polynomials of each key, so that
+a candidate costs a square root, a division and a few products for each key. The coefficients are
 
-(constants left out). Each y_jᵀ S_j y_j is κᵀSκ + 2 bᵀ(Sκ) + bᵀSb: the first a number and the second
-a vector per key that are taken once; the third sum_i W_ij (p_i.b)², for a line b = b0 + t u a
-quadratic in t. All sums over i are one sum (everything allowed), suffix sums (causal) or products
-with W: see `masks`.
+    C_j(y, y) = C_j(κ_j, κ_j) + 2 C_j(b, κ_j) + C_j(b, b)
+
+of which the first is taken once (`AllowedPairs.products`), the second as κ_j times a sum of
+vectors (p_i.b) e_i + (e_i.b) p_i (`cross`), the third as a sum of numbers (`gather`). All sums over
+i are one sum (everything allowed), suffix sums in blocks (causal) or products with W: see `masks`.
 
 Where a key comes so near to zero, or a variance is so small beside its terms, that digits would
 be lost after all, the candidate is computed from its pairs instead.
@@ -46,12 +51,13 @@ Pairs of a zero query or a zero key have no cosine and are left out.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attnviz_gui.geometry.arrays import as_mask, as_vectors, in_range
-from attnviz_gui.geometry.masks import counted_pairs
+from attnviz_gui.geometry.masks import Everything, counted_pairs
 from attnviz_gui.geometry.pearson import Sums, no_pairs, not_finite, pool, sums_of
 
 if TYPE_CHECKING:
@@ -61,11 +67,62 @@ if TYPE_CHECKING:
     from attnviz_gui.geometry.masks import TextPairs
 
     Float64 = npt.NDArray[np.float64]
+    IndexArray = npt.NDArray[np.intp]
 
 # Candidates times keys in a block: what stays in a core's cache.
 BLOCK = 1 << 14
 # |y|² or a variance below this share of the terms it is made of: digits are lost.
 CANCELLED = 1e-4
+# A shift as near to a line as this, beside the size of its terms, lies on it.
+ON_LINE = 4 * np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """What belongs to a line of shifts, b = start + t direction, with start at right angles to it.
+
+    Polynomials in t are lists of coefficients from the constant on, (3, ...) or (2, ...).
+
+    Attributes
+    ----------
+    base, along : (d,)
+        The line as it was asked for: a = base + s along, t = s + nearest.
+    nearest : float
+    start, direction : (d,)
+        Turned, as all vectors below.
+    ends : (2, d)
+        Start and direction, not turned.
+    rest : (3, T_k)
+        |y|² without the coordinate along h.
+    risky : (n,) int
+        Keys that come near zero somewhere on the line.
+    xx, xx_terms : (3,)
+        The sum xx, and what it is made of.
+    mean_x : (2,)
+        Mean of x, less mean(q).b.
+    by_v, by_v2 : (T_k, 3), (T_k, 6)
+        What a sum over keys weighs with v_j and v_j²: for xz; for zz, and what it is made of.
+    by_delta : (T_k, 2)
+        n_j G_j + s_j.y.
+    r : (2, T_k) or None
+        r_j.y; None where it is 0.
+    """
+
+    base: Float64
+    along: Float64
+    nearest: float
+    start: Float64
+    direction: Float64
+    ends: Float64
+    rest: Float64
+    risky: IndexArray
+    xx: Float64
+    xx_terms: Float64
+    mean_x: Float64
+    by_v: Float64
+    by_v2: Float64
+    by_delta: Float64
+    r: Float64 | None
 
 
 class PairMoments:
@@ -91,53 +148,68 @@ class PairMoments:
     ) -> None:
         q, k = as_vectors(query, key)
         allowed: BoolArray | TextPairs | None = as_mask(mask, (len(q), len(k)))
+        self._line: _Line | None = None
+        self._last: Float64 | None = None  # the last single shift
         self._finite = in_range(q, k)
         self._empty = True
-        self._line: tuple[tuple[bytes, bytes], Float64, Float64] | None = None
         if not self._finite:
             return
-        norm = np.sqrt(np.einsum("td,td->t", q, q))
+        norm = _lengths(q)
         rows, columns, pairs = counted_pairs(allowed, norm > 0, len(k))
         if pairs is None:
             return
-        q, norm, k = q[rows], norm[rows], k[columns]
-
         self._empty = False
+        if not rows.all():
+            q, norm = q[rows], norm[rows]
+        if not columns.all():
+            k = k[columns]
         self._raw_key = k
         self._pairs = pairs
+        self._total = float(pairs.count.sum())
         self._query_size = float(norm.max())
         self._query_mean, self._key_mean = q.mean(axis=0), k.mean(axis=0)
+
         unit = q / norm[:, None]
         mean = unit.mean(axis=0)
         self._mu = float(np.sqrt(mean @ mean))
         self._h = mean / self._mu if self._mu > 1e-100 else np.eye(len(mean))[0]
+        self._side = -1.0 if self._h[0] < 0 else 1.0
+        self._mirror = self._h.copy()
+        self._mirror[0] += self._side  # at right angles to the mirror that turns h to an axis
 
-        self._p = self._split(q - self._query_mean)  # (T_q, d + 1)
-        self._e = self._split(unit)
-        delta = 0.5 * np.square(unit - self._h).sum(axis=1)
-        self._e[:, 0] = -delta
+        # Queries in both ways side by side: (p, e), (T_q, 2 d).
+        d = len(mean)
+        both = self._both = np.empty((len(q), 2 * d))
+        self._p, self._e = both[:, :d], both[:, d:]
+        self._p[:] = self._turn(q - self._query_mean)
+        self._e[:] = self._turn(unit)
+        unit -= self._h
+        self._e[:, 0] = -0.5 * np.einsum("td,td->t", unit, unit)
         self._e -= self._e.mean(axis=0)
-        kappa = self._kappa = self._split(k - self._key_mean)  # (T_k, d + 1)
-        self._x_of_key = (k - self._key_mean) @ self._query_mean  # mean(q).κ_j, (T_k,)
+        centred = k - self._key_mean
+        self._x_of_key = centred @ self._query_mean  # mean(q).κ_j, (T_k,)
+        kappa = self._kappa = self._turn(centred)  # (T_k, d)
+        self._size_of_key = np.einsum("td,td->t", kappa, kappa)
+        self._mean_along = float(pairs.count @ kappa[:, 0]) / self._total
 
-        p, e = self._p, self._e
-        self._s, self._r = pairs.gather(p), pairs.gather(e)  # (T_k or 1, d + 1)
-        forms = np.stack(
-            [pairs.form(p, p, kappa), pairs.form(p, e, kappa), pairs.form(e, e, kappa)]
-        )  # S_j κ_j, (3, T_k, d + 1)
-        self._forms = 2 * forms
-        # All that is linear in b, at b = 0; see `_linear`.
-        self._constant = np.empty((7, len(kappa)))
-        self._constant[0] = kappa[:, 0]
-        self._constant[1] = np.einsum("td,td->t", kappa[:, 1:], kappa[:, 1:])
-        self._constant[2:5] = np.einsum("ftd,td->ft", forms, kappa)
-        self._constant[5] = np.einsum("td,td->t", kappa, np.broadcast_to(self._s, kappa.shape))
-        self._constant[6] = np.einsum("td,td->t", kappa, np.broadcast_to(self._r, kappa.shape))
-        self._size_of_key = self._constant[1] + kappa[:, 0] ** 2
+        # Sums over queries for b = 0: a number, (T_k,) and (T_k,), and s_j.κ_j and r_j.κ_j.
+        self._pp, self._pe, self._ee = pairs.products(both, kappa)
+        sums = pairs.cross(np.ones((len(q), 1)), both, kappa)  # (2, T_k, 1)
+        self._s, self._r = sums[:, :, 0]
 
     def at(self, shift: Float64) -> Sums:
         """Return the sums under one shift a, (d,)."""
-        return self.along(shift, np.zeros_like(shift), np.zeros(1))
+        if not self._finite or self._empty:
+            return self.along(shift, np.zeros_like(shift), np.zeros(1))
+        line = self._line
+        place = None if line is None else _place(line, shift)
+        if line is not None and place is not None:
+            return self._values(line, np.array([place]), shift[None])
+        # The line through this shift and the one before: where a slider moves, the next lies on it.
+        last, self._last = self._last, shift.copy()
+        direction = np.zeros_like(shift) if last is None else shift - last
+        line = self._line = self._line_of(shift, direction)
+        return self._values(line, np.array([line.nearest]), shift[None])
 
     def along(self, base: Float64, direction: Float64, position: Float64) -> Sums:
         """Return the sums under the shifts a = base + s direction.
@@ -153,146 +225,206 @@ class PairMoments:
             return not_finite(n)
         if self._empty:
             return no_pairs(n)
-        # About the line's nearest point to b = 0, so that its two terms never cancel each other.
-        start, s = self._key_mean + base, position
-        reach = float(direction @ direction)
-        if reach > 0:
-            nearest = float(start @ direction) / reach
-            start, s = start - nearest * direction, position + nearest
-            ways = np.stack([start, direction])  # (m, d): b = weights @ ways
-            weights = np.stack([np.ones(n), s], axis=1)  # (n, m)
-        else:
-            ways, weights = start[None], np.ones((n, 1))
-        split = self._split(ways)
-        linear, square = self._on_line(base, direction, split)
+        line = self._line
+        if not (
+            line is not None
+            and np.array_equal(line.base, base)
+            and np.array_equal(line.along, direction)
+        ):
+            line = self._line = self._line_of(base, direction)
+        return self._values(line, position + line.nearest, base + position[:, None] * direction)
 
+    def _values(self, line: _Line, t: Float64, shifts: Float64) -> Sums:
+        """Return the sums at t (n,) of a line, where the shifts are (n, d)."""
+        n, n_keys = len(t), len(self._raw_key)
         table = np.empty((7, n))
         lost = np.empty(n, dtype=bool)
-        step = max(1, BLOCK // len(self._raw_key))
+        step = min(max(1, BLOCK // n_keys), max(n, 1))
+        scratch = np.empty((4, step, n_keys))
         for first in range(0, n, step):
             part = slice(first, first + step)
-            table[:, part], lost[part] = self._evaluate(split, weights[part], linear, square)
+            of_part = t[part]
+            table[:, part], lost[part] = self._evaluate(line, of_part, scratch[:, : len(of_part)])
         for i in np.flatnonzero(lost):
-            table[:, i] = self._from_pairs(base + position[i] * direction).table[:, 0]
-        table[1] += weights @ (ways @ self._query_mean)
+            table[:, i] = self._from_pairs(shifts[i]).table[:, 0]
+        constant = line.ends @ self._query_mean
+        table[1] += constant[0] + t * constant[1]
         table[6] *= self._query_size
         return Sums(table)
 
-    def _on_line(
-        self, base: Float64, direction: Float64, split: Float64
-    ) -> tuple[Float64, Float64]:
-        """Return `_linear` and `_square` of a line; those of the last line are kept.
-
-        A slider moves along one line, and they are most of what a single candidate costs.
-        """
-        line = base.tobytes(), direction.tobytes()
-        kept = self._line
-        if kept is None or kept[0] != line:
-            kept = self._line = line, self._linear(split), self._square(split)
-        return kept[1:]
-
-    def _split(self, vectors: Float64) -> Float64:
-        """Return the part along h and the rest of vectors (n, d): (n, d + 1)."""
-        out = np.empty((len(vectors), len(self._h) + 1))
-        out[:, 0] = vectors @ self._h
-        out[:, 1:] = vectors - out[:, :1] * self._h
+    def _turn(self, vectors: Float64) -> Float64:
+        """Return vectors (n, d) turned: the first coordinate along h."""
+        along = vectors @ self._h
+        factor = (along + self._side * vectors[:, 0]) / (1 + abs(self._h[0]))
+        out: Float64 = vectors - factor[:, None] * self._mirror
+        out[:, 0] = along
         return out
 
-    def _linear(self, ways: Float64) -> Float64:
-        """Return all that is linear in b per key: a constant and a factor per way, (m + 1, 7, T_k).
+    def _line_of(self, base: Float64, along: Float64) -> _Line:
+        # About the line's nearest point to b = 0, so that its two terms never cancel each other.
+        begin, nearest = self._key_mean + base, 0.0
+        reach = float(along @ along)
+        if reach > 0:
+            nearest = float(begin @ along) / reach
+            begin = begin - nearest * along
+        ends = np.stack([begin, along])
+        ways = self._turn(ends)
+        kappa, g, count, total = self._kappa, self._x_of_key, self._pairs.count, self._total
 
-        The seven: h.y; |κ|² + 2 κ.b of the rest; κᵀSκ + 2 bᵀSκ of pp, pe and ee; s.y; r.y.
-        """
-        n_keys = len(self._kappa)
-        out = np.empty((len(ways) + 1, 7, n_keys))
-        out[0] = self._constant
-        out[1:, 0] = ways[:, :1]
-        out[1:, 1] = 2 * (ways[:, 1:] @ self._kappa[:, 1:].T)
-        out[1:, 2:5] = (ways @ self._forms.reshape(3 * n_keys, -1).T).reshape(-1, 3, n_keys)
-        out[1:, 5] = ways @ self._s.T
-        out[1:, 6] = ways @ self._r.T
-        return out
-
-    def _square(self, ways: Float64) -> Float64:
-        """Return bᵀSb of pp, pe, ee for each product of two ways, (m (m + 1) / 2, 3, T_k or 1)."""
-        p, e = self._p @ ways.T, self._e @ ways.T  # (T_q, m)
-        products = np.stack(
+        across = ways[:, 1:]
+        products = kappa @ np.column_stack([2 * ways.T, 2 * np.pad(across, ((0, 0), (1, 0))).T])
+        squares = across @ across.T
+        length0 = self._size_of_key - kappa[:, 0] ** 2
+        rest = np.stack(
             [
-                factor * part
-                for a, b, factor in _ways_of_products(len(ways))
-                for part in (
-                    p[:, a] * p[:, b],
-                    0.5 * (p[:, a] * e[:, b] + p[:, b] * e[:, a]),
-                    e[:, a] * e[:, b],
-                )
-            ],
-            axis=1,
+                length0 + products[:, 2] + squares[0, 0],
+                products[:, 3] + 2 * squares[0, 1],
+                np.full(len(g), squares[1, 1]),
+            ]
         )
-        gathered = self._pairs.gather(products)  # (T_k or 1, 3 m (m + 1) / 2)
-        return np.ascontiguousarray(gathered.T).reshape(-1, 3, len(gathered))
+        size = self._size_of_key + float(begin @ begin)
+        lowest = (1 - CANCELLED) * size + products[:, 0]  # |y|² less its share of the terms
+        if reach > 0:
+            lowest -= products[:, 1] ** 2 / (4 * (1 - CANCELLED) * reach)
+        # With room for the rounding of the terms; keys are looked at one by one later.
+        risky = np.flatnonzero(lowest <= CANCELLED * size)
 
-    def _evaluate(
-        self, ways: Float64, weights: Float64, linear: Float64, square: Float64
-    ) -> tuple[Float64, npt.NDArray[np.bool_]]:
+        p, e = self._p @ ways.T, self._e @ ways.T  # (T_q, 2)
+        weights = np.column_stack([p, e])
+        of_p, of_e = self._pairs.cross(weights, self._both, kappa)  # (T_k, 4) each
+        columns = np.column_stack(
+            [
+                weights,
+                *(f for a, b in ((p, p), (e, e)) for f in _square(a, b)),
+                p[:, 0] * e[:, 0],
+                p[:, 0] * e[:, 1] + p[:, 1] * e[:, 0],
+                p[:, 1] * e[:, 1],
+            ]
+        )
+        gathered = self._pairs.gather(columns).T  # (13, T_k or 1)
+        pp, ee, pe = gathered[4:7], gathered[7:10], gathered[10:13]
+
+        s = np.stack([self._s + gathered[0], np.broadcast_to(gathered[1], g.shape)])  # s_j.y
+        r = np.stack([self._r + gathered[2], np.broadcast_to(gathered[3], g.shape)])  # r_j.y
+        by_pair = 1 / total
+        mean_x = np.array([(g @ count + s[0].sum()) * by_pair, s[1].sum() * by_pair])
+        gap = g - mean_x[0], -mean_x[1]  # G_j
+        of_keys = np.array(
+            [count @ gap[0] ** 2, 2 * gap[1] * float(count @ gap[0]), total * gap[1] ** 2]
+        )
+        per_key = len(g) / gathered.shape[1]
+        squares_xx = pp.sum(axis=1) * per_key
+        xx_terms = squares_xx + of_keys
+        xx_terms[0] += self._pp
+        xx = xx_terms + 2 * np.array(
+            [
+                of_p[:, 0].sum() + gap[0] @ s[0],
+                of_p[:, 1].sum() + gap[0] @ s[1] + gap[1] * s[0].sum(),
+                gap[1] * s[1].sum(),
+            ]
+        )
+        by_v = np.empty((3, len(g)))
+        by_v[0] = self._pe + (of_p[:, 2] + of_e[:, 0]) + pe[0]
+        by_v[1] = of_p[:, 3] + of_e[:, 1] + pe[1]
+        by_v[2] = pe[2]
+        by_v2 = np.empty((6, len(g)))
+        by_v2[3], by_v2[4], by_v2[5] = self._ee + ee[0], ee[1], ee[2]
+        by_v2[0] = by_v2[3] + 2 * of_e[:, 2]
+        by_v2[1] = by_v2[4] + 2 * of_e[:, 3]
+        by_v2[2] = ee[2]
+        everything = isinstance(self._pairs, Everything)  # sum of e_i: 0
+        if not everything:
+            by_v[0] += gap[0] * r[0]
+            by_v[1] += gap[0] * r[1] + gap[1] * r[0]
+            by_v[2] += gap[1] * r[1]
+        return _Line(
+            base=base.copy(),
+            along=along.copy(),
+            nearest=nearest,
+            start=ways[0],
+            direction=ways[1],
+            ends=ends,
+            rest=rest,
+            risky=risky,
+            xx=xx,
+            xx_terms=xx_terms,
+            mean_x=mean_x,
+            by_v=by_v.T,
+            by_v2=by_v2.T,
+            by_delta=np.column_stack([count * gap[0] + s[0], count * gap[1] + s[1]]),
+            r=None if everything else r,
+        )
+
+    def _evaluate(self, line: _Line, t: Float64, scratch: Float64) -> tuple[Float64, BoolArray]:
         """Return the table of `Sums` (7, n), the size as that of keys, and where digits are lost.
 
-        The mean of x lacks mean(q).b.
+        The mean of x lacks mean(q).b. `scratch` is (4, n, T_k).
         """
-        n = len(weights)
-        ones = np.ones((n, 1))
-        table = np.concatenate([ones, weights], axis=1) @ linear.reshape(len(linear), -1)
-        eta, rest, xx, xz, zz, s, r = table.reshape(n, 7, -1).swapaxes(0, 1)  # (n, T_k) each
-        products = np.stack(
-            [weights[:, a] * weights[:, b] for a, b, _ in _ways_of_products(len(ways))], axis=1
-        )
-        squares = products @ square.reshape(len(square), -1)
-        bxx, bxz, bzz = squares.reshape(n, 3, -1).swapaxes(0, 1)  # bᵀSb, (n, T_k or 1)
-        b = weights @ ways
-        b_rest = np.einsum("nd,nd->n", b[:, 1:], b[:, 1:])[:, None]
-        b_size = b_rest + b[:, :1] ** 2
-
-        rest += b_rest
-        np.maximum(rest, 0, out=rest)
-        length2 = eta * eta + rest
-        near_zero = length2 <= CANCELLED * (self._size_of_key + b_size)
-        lost = near_zero.any(axis=1)
-        length2[near_zero] = 1
-        v2 = 1 / length2
-        v = np.sqrt(v2)
+        eta, rest, v, v2 = scratch
+        powers = np.stack([np.ones_like(t), t, t * t], axis=1)  # (n, 3)
+        b = line.start + t[:, None] * line.direction
+        b_size = np.einsum("nd,nd->n", b, b)
+        np.add.outer(b[:, 0], self._kappa[:, 0], out=eta)
+        np.matmul(powers, line.rest, out=rest)
+        np.multiply(eta, eta, out=v2)
+        v2 += rest
+        lost = np.zeros(len(t), dtype=bool)
+        if line.risky.size:
+            length2 = v2[:, line.risky]
+            near_zero = length2 <= CANCELLED * (self._size_of_key[line.risky] + b_size[:, None])
+            lost |= near_zero.any(axis=1)
+            v2[:, line.risky] = np.where(near_zero, 1, length2)
+        np.sqrt(v2, out=v)
+        np.divide(1, v, out=v)
+        np.multiply(v, v, out=v2)
+        side = np.where(b[:, 0] + self._mean_along < 0, -1.0, 1.0)
         eta *= v
+        eta -= side[:, None]
+        eta *= eta
+        rest *= v2
+        eta += rest  # twice δ
+
         count = self._pairs.count
-        total = count.sum()
-        share = count / total
-        side = np.where(eta @ share < 0, -1.0, 1.0)  # (n,)
-        eta *= side[:, None]
-        np.subtract(1, eta, out=eta)
-        delta = 0.5 * (eta * eta + rest * v2)
-
-        per_pair = 1 / count
-        terms_xx = (self._constant[2] + bxx).sum(axis=1)
-        terms_zz = np.einsum("nt,nt->n", self._constant[4] + bzz, v2)
-        mean_x = self._x_of_key + s * per_pair
-        mean_z = v * r * per_pair - (self._mu * side)[:, None] * delta
-        xx += bxx - s * s * per_pair
-        xz += bxz - s * r * per_pair
-        zz += bzz - r * r * per_pair
-
-        common_x, common_z = mean_x @ share, mean_z @ share
-        mean_x -= common_x[:, None]
-        mean_z -= common_z[:, None]
-        all_xx = xx.sum(axis=1) + (mean_x * mean_x) @ count
-        all_xz = np.einsum("nt,nt->n", xz, v) + (mean_x * mean_z) @ count
-        all_zz = np.einsum("nt,nt->n", zz, v2) + (mean_z * mean_z) @ count
+        factor = -0.5 * self._mu * side
+        all_xx, terms_xx = powers @ line.xx, powers @ line.xx_terms
+        all_xz = np.einsum("nf,nf->n", v @ line.by_v, powers)
+        of_zz = v2 @ line.by_v2  # (n, 6)
+        all_zz = np.einsum("nf,nf->n", of_zz[:, :3], powers)
+        terms_zz = np.einsum("nf,nf->n", of_zz[:, 3:], powers)
+        mean = eta @ count / self._total
+        if line.r is None:
+            common_z = factor * mean
+            eta -= mean[:, None]
+            eta *= factor[:, None]
+        else:
+            r = np.matmul(powers[:, :2], line.r, out=rest)
+            r *= v
+            common_z = factor * mean + r.sum(axis=1) / self._total
+            eta *= factor[:, None]
+            eta -= common_z[:, None]
+            all_zz += 2 * np.einsum("nt,nt->n", r, eta)
+        all_xz += np.einsum("nf,nf->n", eta @ line.by_delta, powers[:, :2])
+        np.multiply(eta, eta, out=rest)
+        between = rest @ count
+        all_zz += between
+        terms_zz += between
         lost |= (all_xx < CANCELLED * terms_xx) | (all_zz < CANCELLED * terms_zz)
-        common_z += self._mu * side
-        size = np.sqrt(length2.max(axis=1))
-        rows = [np.full(n, total), common_x, common_z, all_xx, all_xz, all_zz, size]
+        size = np.sqrt(self._size_of_key.max()) + np.sqrt(b_size)
+        rows = [
+            np.full(len(t), self._total),
+            powers[:, :2] @ line.mean_x,
+            common_z + self._mu * side,
+            all_xx,
+            all_xz,
+            all_zz,
+            size,
+        ]
         return np.stack(rows), lost
 
     def _from_pairs(self, shift: Float64) -> Sums:
         """Return what `_evaluate` does for one shift (d,), by going through the pairs."""
-        y = self._split(self._raw_key + shift)
-        length = np.sqrt(np.einsum("td,td->t", y, y))
+        y = self._turn(self._raw_key + shift)
+        length = _lengths(y)
         counted = length > 0
         if not counted.any():
             return no_pairs(1)
@@ -313,6 +445,23 @@ class PairMoments:
         return pooled
 
 
-def _ways_of_products(n_ways: int) -> list[tuple[int, int, float]]:
-    """Return the products of two ways: which two, and how often each occurs in bᵀSb."""
-    return [(a, b, 1.0 if a == b else 2.0) for a in range(n_ways) for b in range(a, n_ways)]
+def _lengths(vectors: Float64) -> Float64:
+    """Return the length of each vector (n, d)."""
+    length: Float64 = np.sqrt(np.einsum("td,td->t", vectors, vectors))
+    return length
+
+
+def _square(a: Float64, b: Float64) -> tuple[Float64, Float64, Float64]:
+    """Return the coefficients of (a_0 + a_1 t) (b_0 + b_1 t), where a and b (n, 2) are the same."""
+    return a[:, 0] * b[:, 0], 2 * a[:, 0] * b[:, 1], a[:, 1] * b[:, 1]
+
+
+def _place(line: _Line, shift: Float64) -> float | None:
+    """Return where on a line a shift lies, or None where it does not."""
+    reach = float(line.along @ line.along)
+    apart = shift - line.base
+    s = float(apart @ line.along) / reach if reach > 0 else 0.0
+    size = np.abs(line.base) + np.abs(shift) + abs(s) * np.abs(line.along)
+    if (np.abs(apart - s * line.along) > ON_LINE * size.max()).any():
+        return None
+    return s + line.nearest
