@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from attnviz_gui.geometry.live import Frame, LiveHead
+from attnviz_gui.geometry.sample import PairSample, sample_pairs
 from attnviz_gui.lazy import lazy
 from attnviz_gui.session.groups import group_of
 from attnviz_gui.session.logit import LogitParts, logit_parts, why_masked
+from attnviz_gui.session.offload import LIVE_PAIRS, MOVING_PAIRS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -106,6 +108,14 @@ class Picture:
         if self.n_pairs:
             _ = self.strongest, self.logits
         _ = self.live.plane, self.live.pairs, self.before.projection, self.before.correlation
+        _ = self.sample
+
+    @lazy
+    def sample(self) -> PairSample | None:
+        """The random part of the pairs that is drawn while a slider moves; None: all of them."""
+        if self.n_pairs <= LIVE_PAIRS:
+            return None
+        return sample_pairs(self.live.query, self.live.key, [self.mask], MOVING_PAIRS)
 
     @lazy
     def attention(self) -> npt.NDArray[np.float32]:

@@ -402,7 +402,7 @@ def test_2000_tokens(make):
     assert len(view.marks.focus[0].after) == 2000
     view.document.begin_drag()
     view.document.move(t=0.1)
-    assert "262,000 of 4,000,000 pairs as density while moving" in view.numbers()
+    assert "262,144 of 4,000,000 pairs as density while moving" in view.numbers()
     assert len(view.marks.focus[0].after) == 2000
     view.document.end_drag()
 

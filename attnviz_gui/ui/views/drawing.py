@@ -14,7 +14,9 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter, QPen
 
 from attnviz_gui.ui.views import labels, marks
+from attnviz_gui.ui.views.crowd import Crowd
 from attnviz_gui.ui.views.plane_content import EMPTY, Links, Lit
+from attnviz_gui.ui.views.raster import Area
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -71,6 +73,8 @@ class Drawing(pg.GraphicsObject):
         self.links = Links()
         self.watched = Links()
         self.lit: Lit | None = None
+        self.crowd = Crowd()  # of all texts, where they are shown together
+        self.pointed: int | None = None  # the point of the crowd under the mouse, queries first
         self._moving = False
         self._pixels: Float | None = None
         self._labels: Labelling | None = None
@@ -121,6 +125,18 @@ class Drawing(pg.GraphicsObject):
             self._labels = self._lit_labels = None
         self.update()
 
+    def set_crowd(self, query_xy: Float, key_xy: Float) -> None:
+        """Take the positions of all texts' queries and keys, in the plane's unit."""
+        self.crowd.set_points(query_xy, key_xy)
+        self.pointed = None
+        self.update()
+
+    def point_out(self, point: int | None) -> None:
+        """Ring a point of the crowd, or none."""
+        if point != self.pointed:
+            self.pointed = point
+            self.update()
+
     def set_links(self, links: Links) -> None:
         """Take the lines."""
         self.links = links
@@ -166,6 +182,26 @@ class Drawing(pg.GraphicsObject):
         i = int(np.nanargmin(distance)) if np.isfinite(distance).any() else 0
         return i if distance[i] <= within else None
 
+    def nearest_of_crowd(self, x: float, y: float, within: float) -> int | None:
+        """Return the crowd's point nearest to a place in pixels, None where none is `within`."""
+        area = self._area()
+        if area is None:
+            return None
+        corner = self.boundingRect().topLeft()
+        found = self.crowd.nearest(area, x - corner.x(), y - corner.y())
+        return found[0] if found is not None and found[1] <= within else None
+
+    def pointed_at(self) -> QPointF | None:
+        """Return where the crowd's point under the mouse is, in the view box's pixels."""
+        area = self._area()
+        if self.pointed is None or area is None:
+            return None
+        n = len(self.crowd.query)
+        side = self.crowd.query if self.pointed < n else self.crowd.key
+        x, y = side[self.pointed - n * (self.pointed >= n)].tolist()
+        corner = self.boundingRect().topLeft()
+        return QPointF(float(area.across(x)), float(area.down(y))) + corner
+
     def label_rectangles(self) -> list[QRectF]:
         """Return the rectangles of the labels that are drawn, in the view box's pixels."""
         base, lit = self._place()
@@ -203,6 +239,14 @@ class Drawing(pg.GraphicsObject):
         if not self._moving:
             self._labels = self._lit_labels = None
         self.update()
+
+    def _area(self) -> Area | None:
+        """The axes and their size; None where there is no room."""
+        (x0, x1), (y0, y1) = self._box.viewRange()
+        room = self.boundingRect()
+        if room.width() < 1 or room.height() < 1:
+            return None
+        return Area(x0, x1, y0, y1, room.width(), room.height())
 
     def _bounds(self) -> Bounds:
         area = self.boundingRect()
@@ -289,6 +333,7 @@ class Drawing(pg.GraphicsObject):
         scale = p.deviceTransform().m11()
         base, lit = self._place()
         self._draw_links(p, points, self.links, "muted")
+        self._draw_crowd(p, area, scale)
         self._draw_markers(p, points, np.arange(len(points)), scale)
         if self.lit is None:
             self._draw_watched(p, points, scale)
@@ -301,7 +346,36 @@ class Drawing(pg.GraphicsObject):
             self._draw_watched(p, points, scale)
             self._draw_lit(p, points, scale)
             self._draw_labels(p, points, lit, scale)
+        self._draw_pointed(p, scale)
         p.restore()
+
+    def _draw_crowd(self, p: QPainter, room: QRectF, scale: float) -> None:
+        area = self._area()
+        if area is not None and len(self.crowd):
+            colors = self._colors
+            p.save()
+            p.translate(room.topLeft())
+            self.crowd.draw(
+                p, area, 0.8 * self.diameter, colors["query"], colors["key"], colors["ground"],
+                scale,
+            )  # fmt: skip
+            p.restore()
+
+    def _draw_pointed(self, p: QPainter, scale: float) -> None:
+        """Draw the crowd's point under the mouse as those of the chosen text are drawn."""
+        at = self.pointed_at()
+        if at is None or self.pointed is None:
+            return
+        query = self.pointed < len(self.crowd.query)
+        color, ground = self._colors["query" if query else "key"], self._colors["ground"]
+        spot = np.array([[at.x(), at.y()]])
+        shape: marks.Shape = "circle" if query else "triangle"
+        self._markers.draw(p, spot, shape, max(self.diameter, 6.0), color, ground, scale)
+        p.setBrush(Qt.BrushStyle.NoBrush)
+        radius = max(self.diameter, 6.0) / 2 + 3.5
+        for pen in (QPen(ground, 3.6), QPen(color, 1.6)):
+            p.setPen(pen)
+            p.drawEllipse(at, radius, radius)
 
     def _draw_links(
         self, p: QPainter, points: Float, links: Links, role: str, **least: float

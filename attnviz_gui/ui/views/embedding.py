@@ -6,10 +6,11 @@ same scale wherever that leaves both readable, and say so where it does not.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from PySide6.QtCore import QEasingCurve, QEvent, QPointF, Qt, QVariantAnimation
+from PySide6.QtCore import QEasingCurve, QEvent, QPointF, QRectF, Qt, QVariantAnimation
 
 from attnviz_gui.session.document import Focus, Sliders
 from attnviz_gui.session.words import BEFORE_ROTARY, normalisation_in_words, number
@@ -17,14 +18,17 @@ from attnviz_gui.ui.steady import Steady
 from attnviz_gui.ui.views import plane_content as content
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.labels import LabelArt
-from attnviz_gui.ui.views.plane import Plane, box_around
+from attnviz_gui.ui.views.plane import Box, Plane, box_around
 from attnviz_gui.ui.views.readout import Readout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
     from PySide6.QtGui import QHelpEvent, QHideEvent, QKeyEvent, QMouseEvent, QResizeEvent
     from PySide6.QtWidgets import QWidget
 
+    from attnviz_gui.geometry.together import TextPart
     from attnviz_gui.session.document import Document
     from attnviz_gui.session.picture import Picture
     from attnviz_gui.ui.theme import Theme
@@ -75,6 +79,8 @@ class EmbeddingView(View):
         self._line_option: tuple[str, int] | None = None
         self._pairs = np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
         self._under: tuple[Plane, Focus] | None = None  # what the readout tells about
+        self._other: tuple[Plane, int] | None = None  # the other text's point under the mouse
+        self._parts: tuple[TextPart, TextPart] | None = None
         self._pinned_before = Focus()
         self.readout = Readout(theme, self)
         self._words = Steady(self._draw_captions, self)
@@ -103,14 +109,16 @@ class EmbeddingView(View):
         if picture is None:
             return "Queries and keys"
         how = f" {BEFORE_ROTARY}" if picture.before_rotary else ""
-        return f"Queries and keys{how}  {picture.title}"
+        corpus = self.document.corpus
+        of = "" if corpus is None else f"  ·  {corpus.words}"
+        return f"Queries and keys{how}  {picture.title}{of}"
 
     def numbers(self) -> str:
         """Share of variance in the plane and mean drawn length of the lines, before → after."""
-        picture, frame = self.document.picture, self.document.frame
-        if picture is None or frame is None:
+        if self.document.picture is None:
             return ""
-        return content.numbers(picture, frame, self._pairs)
+        of = "" if self.document.corpus is None else f"in text {self._picture.text + 1} "
+        return content.numbers(self._frames, self._pairs, of)
 
     def _draw_captions(self) -> None:
         right = "before" if self._target_mix() == 0 else "after"
@@ -123,6 +131,9 @@ class EmbeddingView(View):
                 rest += f" · drawn {number(max(ratio, 1 / ratio), 2)}× {how}"
         elif self.document.options.plane == "both":
             rest += " · no room for before"
+        if self.document.corpus is not None:
+            what = "names" if self.document.options.lines == "none" else "lines and names"
+            rest += f" · {what}: text {self._picture.text + 1}"
         self.right.caption.set_text(right, rest)
         captions = [p.caption for p in (self.left, self.right) if self._shown(p)]
         # Room for other numbers: a line is not to break while a slider moves.
@@ -162,7 +173,7 @@ class EmbeddingView(View):
         self._draw_points(moving=dragging, before=False)
         if not dragging:
             self._fit()
-        elif not self._held and not self.right.shows(box_around(self._right_points())):
+        elif not self._held and not self._right_in_sight():
             self._fit(GROW)
         if dragging:
             self._words.soon()
@@ -226,25 +237,54 @@ class EmbeddingView(View):
         assert picture is not None
         return picture
 
+    @property
+    def _frames(self) -> content.Frames:
+        """Before and after of the chosen text: in its own plane, or in that of all texts."""
+        document, picture = self.document, self._picture
+        corpus, together = document.corpus, document.corpus_frame
+        if corpus is not None and together is not None:
+            if self._parts is None or self._parts[1].whole is not together:
+                self._parts = corpus.before.text(picture.text), together.text(picture.text)
+            return self._parts
+        frame = document.frame
+        assert frame is not None
+        return picture.before, frame
+
     def _points(self, which: str) -> Float:
         """Positions of queries, then keys, (T_q + T_k, 2)."""
-        frame = self._picture.before if which == "before" else self.document.frame
-        assert frame is not None
-        return np.concatenate([frame.projection.query_xy, frame.projection.key_xy])
+        plane = self._frames[which == "after"].projection
+        return np.concatenate([plane.query_xy, plane.key_xy])
+
+    def _crowd(self, which: str) -> tuple[Float, Float]:
+        """Positions of all texts' queries and keys; none where one text is shown."""
+        corpus, frame = self.document.corpus, self.document.corpus_frame
+        if corpus is None or frame is None:
+            return np.zeros((0, 2)), np.zeros((0, 2))
+        plane = (corpus.before if which == "before" else frame).projection
+        return plane.query_xy, plane.key_xy
+
+    def _crowd_side(self, side: int, which: str) -> Float:
+        return self._crowd(which)[side]
 
     def _right_points(self) -> Float:
-        if self._mix == 0:
-            return self._points("before")
-        if self._mix == 1:
-            return self._points("after")
-        before = self._points("before")
-        return before + self._mix * (self._points("after") - before)
+        return _between(self._points, self._mix)
 
     def _draw_points(self, *, moving: bool, before: bool = True) -> None:
         if before:
+            self.left.drawing.set_crowd(*self._crowd("before"))
             self.left.drawing.set_points(self._points("before"), moving=False)
         if before or self._mix > 0:
+            queries, keys = (_between(partial(self._crowd_side, s), self._mix) for s in (0, 1))
+            self.right.drawing.set_crowd(queries, keys)
             self.right.drawing.set_points(self._right_points(), moving=moving)
+
+    def _box(self, which: str) -> Box:
+        """The rectangle around all points before or after."""
+        points, crowd = box_around(self._points(which)), self._crowd(which)
+        for side in crowd:
+            if len(side):
+                points = points.union(box_around(side))
+        return points
 
     # -- lines -------------------------------------------------------------------------------
 
@@ -264,12 +304,13 @@ class EmbeddingView(View):
     # -- the readout -------------------------------------------------------------------------
 
     def _describe(self, focus: Focus) -> tuple[str, ...]:
-        frame = self.document.frame
-        assert frame is not None
-        return content.describe(self._picture, frame, focus)
+        return content.describe(self._picture, self._frames, focus)
 
     def _read(self) -> None:
-        """Tell about the focus that was chosen here, beside its point."""
+        """Tell about the focus that was chosen here, or about another text's point."""
+        if self._other is not None and self._other[0].drawing.pointed == self._other[1]:
+            self._read_other(*self._other)
+            return
         focus, found = self.document.focus, self._under
         if found is None or found[1] != focus or not focus or self.theme.name == "paper":
             self.readout.hide()
@@ -282,13 +323,22 @@ class EmbeddingView(View):
         area = plane.box.mapRectToScene(area).intersected(plane.area())
         self.readout.say(self._describe(focus), area.toAlignedRect())
 
+    def _read_other(self, plane: Plane, point: int) -> None:
+        corpus, at = self.document.corpus, plane.drawing.pointed_at()
+        if corpus is None or at is None:
+            self.readout.hide()
+            return
+        clear = QRectF(at.x() - CLEAR, at.y() - CLEAR, 2 * CLEAR, 2 * CLEAR)
+        area = plane.box.mapRectToScene(clear).intersected(plane.area())
+        self.readout.say(content.describe_other(corpus, point), area.toAlignedRect())
+
     # -- range -------------------------------------------------------------------------------
 
     def _fit(self, grow: float = 1.0) -> None:
         """Show all points; before and after at the same scale where both stay readable."""
         if self._held or self.document.picture is None:
             return
-        before, after = box_around(self._points("before")), box_around(self._points("after"))
+        before, after = self._box("before"), self._box("after")
         sizes = sorted((before.size, after.size))
         # A cloud that is one point is that at any scale.
         self._same_scale = sizes[1] <= SAME_SCALE * sizes[0] or sizes[0] < 1e-9 * sizes[1]
@@ -310,6 +360,11 @@ class EmbeddingView(View):
             center = np.array(before.center) * (1 - m) + np.array(after.center) * m
             self.right.look((float(center[0]), float(center[1])), a ** (1 - m) * b**m * grow)
         self._draw_captions()
+
+    def _right_in_sight(self) -> bool:
+        drawing = self.right.drawing
+        parts = drawing.xy, drawing.crowd.query, drawing.crowd.key
+        return all(self.right.shows(box_around(part)) for part in parts if len(part))
 
     def _shown(self, plane: Plane) -> bool:
         return ("left" if plane is self.left else "right") in self._arrangement
@@ -382,12 +437,38 @@ class EmbeddingView(View):
         for plane in (self.left, self.right):
             if self._shown(plane) and plane.area().contains(spot):
                 place = plane.box.mapFromScene(spot)
-                point = plane.drawing.nearest(place.x(), place.y(), REACH)
+                # Among very many points, the chosen text's are meant where the mouse is on them.
+                reach = REACH if self.document.corpus is None else plane.drawing.diameter / 2 + 1
+                point = plane.drawing.nearest(place.x(), place.y(), reach)
                 if point is None:
                     return None
                 n = plane.drawing.n_queries
                 return plane, Focus(query=point) if point < n else Focus(key=point - n)
         return None
+
+    def other_at(self, position: QPointF) -> tuple[Plane, int] | None:
+        """Return the plane and the point of another text at a place of the viewport."""
+        corpus, spot = self.document.corpus, self.mapToScene(position.toPoint())
+        for plane in (self.left, self.right):
+            if corpus is not None and self._shown(plane) and plane.area().contains(spot):
+                place = plane.box.mapFromScene(spot)
+                point = plane.drawing.nearest_of_crowd(place.x(), place.y(), REACH)
+                return None if point is None else (plane, point)
+        return None
+
+    def _point_out(self, found: tuple[Plane, int] | None) -> None:
+        self._other = found
+        for plane in (self.left, self.right):
+            plane.drawing.point_out(None if found is None else found[1])
+
+    def _go_to(self, found: tuple[Plane, int] | None) -> None:
+        """Show the text of another text's point, with that token pinned."""
+        corpus = self.document.corpus
+        if found is None or corpus is None:
+            return
+        token, side = content.token_at(corpus, found[1])
+        self._point_out(None)
+        self.document.show_token(token.text, **{side: token.index})
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Light up what is under the mouse."""
@@ -395,6 +476,7 @@ class EmbeddingView(View):
         if event.buttons() or self.document.picture is None:
             return
         self._under = self.point_at(event.position())
+        self._point_out(None if self._under else self.other_at(event.position()))
         focus = self._under[1] if self._under else Focus()
         self.document.hover(focus.query, focus.key)
         self._read()
@@ -402,7 +484,9 @@ class EmbeddingView(View):
     def leaveEvent(self, event: QEvent) -> None:
         """The mouse is gone."""
         self._under = None
+        self._point_out(None)
         super().leaveEvent(event)
+        self._read()
 
     def _clicked(self, event) -> None:
         if event.button() != Qt.MouseButton.LeftButton or self.document.picture is None:
@@ -416,8 +500,10 @@ class EmbeddingView(View):
                 self.document.pin(before.query, before.key)
             return
         self._pinned_before = pinned = self.document.pinned
-        found = self.point_at(QPointF(self.mapFromScene(event.scenePos())))
+        place = QPointF(self.mapFromScene(event.scenePos()))
+        found = self.point_at(place)
         if found is None:
+            self._go_to(self.other_at(place))
             return
         focus = found[1]
         if event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
@@ -461,3 +547,11 @@ class EmbeddingView(View):
         """Nothing glides unseen."""
         self._finish_glide()
         super().hideEvent(event)
+
+
+def _between(points: Callable[[str], Float], mix: float) -> Float:
+    """Return positions before (0), after (1) or on the way from one to the other."""
+    if mix in (0, 1):
+        return points("after" if mix else "before")
+    before = points("before")
+    return before + mix * (points("after") - before)

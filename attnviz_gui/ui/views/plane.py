@@ -63,10 +63,12 @@ class Box:
 
 def box_around(xy: Float) -> Box:
     """Return the smallest rectangle around the finite points of `xy`, (N, 2)."""
-    xy = xy[np.isfinite(xy).all(axis=1)]
     if not len(xy):
         return Box(0, 0, 0, 0)
-    return Box(*xy.min(axis=0).tolist(), *xy.max(axis=0).tolist())
+    low, high = xy.min(axis=0), xy.max(axis=0)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        return box_around(xy[np.isfinite(xy).all(axis=1)])
+    return Box(*low.tolist(), *high.tolist())
 
 
 def nice(step: float) -> float:

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from attnviz_gui.geometry.live import Frame
+    from attnviz_gui.geometry.together import TextPart
+    from attnviz_gui.session.corpus import Corpus, Token
     from attnviz_gui.session.document import Focus, Options
     from attnviz_gui.session.picture import Picture
 
     Float = npt.NDArray[np.float64]
     Int = npt.NDArray[np.intp]
+    Frames = tuple[Frame, Frame] | tuple[TextPart, TextPart]  # before and after
 
 N_LIT = 8  # lines of a chosen query or key
 FAINTEST = 0.01  # attention below which a chosen query's or key's line is left out
@@ -113,13 +116,13 @@ def lit(picture: Picture, focus: Focus) -> Lit | None:
     return None
 
 
-def describe(picture: Picture, frame: Frame, focus: Focus) -> tuple[str, ...]:
+def describe(picture: Picture, frames: Frames, focus: Focus) -> tuple[str, ...]:
     """Return what can be said about a query, a key or a pair, in lines."""
     attention = picture.attention
     i, j = focus.query, focus.key
     if i is not None and j is not None:
         pair = np.array([i]), np.array([j])
-        lengths = [number(f.mean_line_length(pair)) for f in (picture.before, frame)]
+        lengths = [number(f.mean_line_length(pair)) for f in frames]
         return (
             f"{short(picture.query_tokens[i])} → {short(picture.key_tokens[j])}",
             f"attention {number(float(attention[i, j]))}",
@@ -142,17 +145,37 @@ def describe(picture: Picture, frame: Frame, focus: Focus) -> tuple[str, ...]:
     return ()
 
 
-def numbers(picture: Picture, frame: Frame, pairs: tuple[Int, Int]) -> str:
+def describe_other(corpus: Corpus, point: int) -> tuple[str, ...]:
+    """Return what is said about a point of the corpus, queries first, in lines."""
+    token, side = token_at(corpus, point)
+    return (
+        f"{short(token.name)}  {side} {token.place}",
+        f"text {token.text + 1} of {len(corpus.pictures)} · click to show it",
+    )
+
+
+def token_at(corpus: Corpus, point: int) -> tuple[Token, str]:
+    """Return where a point of the corpus comes from, and whether it is a query or a key."""
+    n_queries = int(corpus.query_start[-1])
+    if point < n_queries:
+        return corpus.query_token(point), "query"
+    return corpus.key_token(point - n_queries), "key"
+
+
+def numbers(frames: Frames, pairs: tuple[Int, Int], of: str = "") -> str:
     """Return the share of variance in the plane and the mean drawn length of `pairs`.
 
-    Before → after, or one number where nothing was moved.
+    Before → after, or one number where nothing was moved. `of`: whose pairs they are, if not all.
     """
-    unmoved = not frame.shift.any() and frame.scale == 1
-    frames = [picture.before] if unmoved else [picture.before, frame]
-    share = [number(100 * float(f.projection.explained.sum()), 2) for f in frames]
+    before, after = frames
+    same = np.array_equal(before.projection.explained, after.projection.explained)
+    unmoved = after is before or (same and not after.shift.any() and after.scale == 1)
+    shown = [before] if unmoved else [before, after]
+    share = [number(100 * float(f.projection.explained.sum()), 2) for f in shown]
     text = f"{' → '.join(share)} % of variance"
     if len(pairs[0]):
-        text += f" · mean distance {' → '.join(number(f.mean_line_length(pairs)) for f in frames)}"
+        means = " → ".join(number(f.mean_line_length(pairs)) for f in shown)
+        text += f" · mean distance {of}{means}"
     return text
 
 

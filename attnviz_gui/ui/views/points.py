@@ -7,6 +7,8 @@ as sharp as the screen. It never drops or recolours a point: highlights are item
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,6 +36,9 @@ class Counted(NamedTuple):
 
     area: Area
     counts: npt.NDArray[np.intp]
+
+
+Counter = Callable[[Area], Counted]
 
 
 def count(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], area: Area) -> Counted:
@@ -72,14 +77,16 @@ class Points(PixelItem):
         self._dots = self._colors = np.zeros(2, dtype=np.uint32)
         self._peak = 0
         self.ramp: tuple[QColor, QColor] | None = None  # of a density: few, many
+        self._n = 0
         self._counted: Counted | None = None
+        self._counter: Counter | None = None
         self._image = QImage()
         self._made_for: object = None  # what the image shows; None when it is out of date
 
     @property
     def dense(self) -> bool:
         """Whether the points are drawn as a density."""
-        return len(self.xs) > DENSE
+        return self._n > DENSE
 
     @property
     def stale(self) -> bool:
@@ -91,8 +98,19 @@ class Points(PixelItem):
         counted: Counted | None = None,
     ) -> None:  # fmt: skip
         """Take other points, (n,) each, and their counts where these are known."""
-        self.xs, self.ys = x, y
+        self.xs, self.ys, self._n = x, y, len(x)
+        self._counter = None
         self.set_counted(counted)
+
+    def set_counts(self, n: int, counted: Counted | None, counter: Counter) -> None:
+        """Take `n` points that are nowhere listed: their counts, and how to count them anew."""
+        self.xs = self.ys = np.empty(0, dtype=np.float32)
+        self._n, self._counter = n, counter
+        self.set_counted(counted)
+
+    def counting(self) -> Counter:
+        """Return what counts these very points for other axes; may run in a worker."""
+        return self._counter or partial(count, self.xs, self.ys)
 
     def set_counted(self, counted: Counted | None) -> None:
         """Take counts of the same points that were made elsewhere."""
@@ -102,7 +120,7 @@ class Points(PixelItem):
     def set_area(self, area: Area) -> None:
         """Take other axes or another size."""
         super().set_area(area)
-        if len(self.xs) <= MANY:
+        if self._counter is None and self._n <= MANY:
             self._counted = None
         self._forget_image()
 
@@ -122,11 +140,16 @@ class Points(PixelItem):
             self._forget_image()
 
     @property
+    def counted(self) -> Counted | None:
+        """The counts, if they have been made."""
+        return self._counted
+
+    @property
     def counts(self) -> npt.NDArray[np.intp]:
         """How many points each cell holds, (rows + 2, columns + 2); the border is out of sight."""
         if self._counted is None:
             assert self.area is not None
-            self._counted = count(self.xs, self.ys, self.area)
+            self._counted = self.counting()(self.area)
         return self._counted.counts
 
     @property
@@ -138,18 +161,18 @@ class Points(PixelItem):
     @property
     def disc_diameter(self) -> float:
         """Of a disc, in logical pixels: the more points, the smaller."""
-        return min(max(11.5 - 2.1 * math.log10(max(len(self.xs), 1)), 2.5), 7.0)
+        return min(max(11.5 - 2.1 * math.log10(max(self._n, 1)), 2.5), 7.0)
 
     @property
     def disc_opacity(self) -> float:
         """Of a disc: the more points, the more of them lie over each other."""
-        return min(max(1.15 - 0.17 * math.log10(max(len(self.xs), 1)), 0.4), 0.8)
+        return min(max(1.15 - 0.17 * math.log10(max(self._n, 1)), 0.4), 0.8)
 
     def paint(
         self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None
     ) -> None:
         """Draw the density or the discs."""
-        if self.area is None or not len(self.xs):
+        if self.area is None or not self._n:
             return
         if self.dense:
             image = self._density()

@@ -14,13 +14,14 @@ import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 
 from attnviz_gui.session.document import NOTHING, Focus
-from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
+from attnviz_gui.session.offload import Offload, at_once
 from attnviz_gui.session.words import BEFORE_ROTARY, number
 from attnviz_gui.ui.steady import Steady
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.color_scale import mix
-from attnviz_gui.ui.views.pairs import Extent, Pairs, grown, padded, pair_points, take_pairs
-from attnviz_gui.ui.views.points import CELL, DEEPEST, Counted, Points, count, round_peak
+from attnviz_gui.ui.views.pair_sources import AllTexts, Cloud, OneText, Source, Unwanted
+from attnviz_gui.ui.views.pairs import Extent, Pairs, grown, padded, pair_points
+from attnviz_gui.ui.views.points import CELL, DEEPEST, Counted, Points, round_peak
 from attnviz_gui.ui.views.raster import Area, nearest
 from attnviz_gui.ui.views.readout import Readout
 from attnviz_gui.ui.views.scatter_items import (
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.theme import Theme
     from attnviz_gui.ui.views.pairs import Which
 
-MOVING_PAIRS = 262_144  # at most so many of a very large head's pairs while a slider moves
 REACH = 10.0  # pixels from the mouse to the pair that it means
 CLEAR = 12.0  # pixels around that pair that the readout leaves free
 _ARROWS = {
@@ -96,7 +96,8 @@ class ScatterView(View):
         self.scene().sigMouseClicked.connect(self._clicked)
 
         self._pairs: tuple[Pairs, Pairs] | None = None  # before, after
-        self._queries: npt.NDArray[np.intp] | None = None  # those drawn while a slider moves
+        self._source: Source | None = None  # of the pairs at this position of the sliders
+        self._mine: tuple[Source, list[Pairs]] | None = None  # the chosen text's among all texts'
         self._zoomed = False
         self._peak = 0  # the count that has the density's last colour
         self._words = Steady(self._describe, self)
@@ -111,20 +112,22 @@ class ScatterView(View):
         """What is shown."""
         picture = self.document.picture
         how = f" {BEFORE_ROTARY}" if picture is not None and picture.before_rotary else ""
-        return f"Dot product and cosine distance{how}"
+        corpus = self.document.corpus
+        of = "" if corpus is None else f"  ·  {corpus.words}"
+        return f"Dot product and cosine distance{how}{of}"
 
     def numbers(self) -> str:
         """Both r, and how many pairs are drawn how."""
-        picture, frame = self.document.picture, self.document.frame
-        if picture is None or frame is None or self._pairs is None:
+        source = self._source
+        if self.document.picture is None or source is None or self._pairs is None:
             return ""
-        r = [number(f.correlation) for f in (picture.before, frame)]
+        r = [number(f.correlation) for f in source.frames]
         words = f"r {r[0]} → {r[1]}" if r != ["undefined"] * 2 else "r undefined"
         after = self._pairs[1]
         n = len(after)
         counted = f"{n:,} pair" if n == 1 else f"{n:,} pairs"
         if not after.whole:
-            counted = f"{n:,} of {picture.n_pairs:,} pairs"
+            counted = f"{n:,} of {source.n_pairs:,} pairs"
         if self.after.dense:
             counted += " as density"
         if not after.whole:
@@ -137,12 +140,6 @@ class ScatterView(View):
 
     def draw_picture(self) -> None:
         """Draw both clouds anew and show all of them."""
-        picture = self._picture
-        n_pairs, n_queries = picture.n_pairs, len(picture.query_tokens)
-        self._queries = None
-        if n_pairs > LIVE_PAIRS:
-            n = max(n_queries * MOVING_PAIRS // n_pairs, 1)
-            self._queries = np.linspace(0, n_queries - 1, n).round().astype(np.intp)
         self._zoomed = False
         self._under = None
         self._pairs = None
@@ -150,48 +147,44 @@ class ScatterView(View):
 
     def draw_frame(self) -> None:
         """Draw the cloud after the normalisation; the one before it stays."""
-        picture, frame = self._picture, self._frame
+        corpus, together = self.document.corpus, self.document.corpus_frame
+        if corpus is not None and together is not None:
+            self._source = AllTexts(corpus, together, self._picture.text)
+        else:
+            self._source = OneText(self._picture, self._frame)
+        source = self._source
         self._request += 1
         if self._pairs is None:
-            before = take_pairs(picture.before, picture.mask, self._queries)
+            before = source.drawn(0)
             self.before.set_points(before.x, before.y)
         else:
             before = self._pairs[0]
-        self._show(before, take_pairs(frame, picture.mask, self._queries))
-        if self._queries is not None and not self.document.dragging:
+        self._show(before, Cloud(source.drawn(1)))
+        if not source.live and not self.document.dragging:
             done = partial(self._arrived, self._request)
-            self.offload(partial(self._all_pairs, self._request, picture, frame, before), done)
+            known = Cloud(before, self.before.counted)
+            self.offload(partial(self._all_pairs, self._request, source, known), done)
 
-    def _all_pairs(
-        self, request: int, picture: Picture, frame: Frame, before: Pairs
-    ) -> tuple[tuple[Pairs, Pairs], tuple[Counted, Counted] | None] | None:
+    def _all_pairs(self, request: int, source: Source, before: Cloud) -> tuple[Cloud, Cloud] | None:
         """In a worker: every pair, or None where nobody waits for them any more."""
-        if request != self._request:
+        try:
+            return source.all(before, self._area_to_come, lambda: request == self._request)
+        except Unwanted:
             return None
-        if not before.whole:
-            before = take_pairs(picture.before, picture.mask)
-        pairs = before, take_pairs(frame, picture.mask)
-        area = self._area_to_come(pairs)
-        if area is None:
-            return pairs, None
-        return pairs, (count(pairs[0].x, pairs[0].y, area), count(pairs[1].x, pairs[1].y, area))
 
-    def _area_to_come(self, pairs: tuple[Pairs, Pairs]) -> Area | None:
+    def _area_to_come(self, before: Pairs, after: Pairs) -> Area | None:
         """The axes that these pairs will be shown under, as far as that can be told."""
         area = self.after.area
         if area is None or self._zoomed:
             return area
-        x, y = _ranges(pairs)
+        x, y = _ranges((before, after))
         return Area(*x, *y, area.width, area.height)
 
-    def _arrived(
-        self, request: int,
-        answer: tuple[tuple[Pairs, Pairs], tuple[Counted, Counted] | None] | None,
-    ) -> None:  # fmt: skip
-        if answer is not None and request == self._request:
-            (before, after), counted = answer
-            self.before.set_points(before.x, before.y, counted and counted[0])
-            self._show(before, after, counted and counted[1])
+    def _arrived(self, request: int, clouds: tuple[Cloud, Cloud] | None) -> None:
+        if clouds is not None and request == self._request:
+            before, after = clouds
+            _put(self.before, before)
+            self._show(before.pairs, after)
             self.titled.emit()
 
     def stop(self) -> None:
@@ -199,17 +192,18 @@ class ScatterView(View):
         super().stop()
         self._request += 1
 
-    def _show(self, before: Pairs, after: Pairs, counted: Counted | None = None) -> None:
-        self._pairs = before, after
-        self.after.set_points(after.x, after.y, counted)
+    def _show(self, before: Pairs, after: Cloud) -> None:
+        self._pairs = before, after.pairs
+        _put(self.after, after)
         self._fit_axes()
         self._draw_lines()
         self._mark_focus()
         self._mark_watched()
-        if self.document.dragging and not self.after.dense:
+        self._color()
+        if self.document.dragging:
             self._words.soon()
         else:
-            self._words.now()  # a density's colours follow every frame
+            self._words.now()
         self._read()
 
     def draw_focus(self) -> None:
@@ -296,30 +290,40 @@ class ScatterView(View):
         self.marks.update()
 
     def _marked(self, queries: Which, keys: Which, role: str, **how: Any) -> Marked:
-        frames = self._picture.before, self._frame
-        before, after = pair_points(frames, queries, keys)
+        before, after = self._points_of(queries, keys)
         how.setdefault("size", 6.5 if len(after) <= 64 else 4.5)
         return Marked(before, after, self.theme.color(role), **how)
 
-    def _describe(self) -> None:
-        """Set the legend and the meaning of the density's colours."""
-        clouds, roles, pens = (self.before, self.after), ("before", "after"), self._line_pens()
-        entries = []
-        for cloud, frame, role, pen in zip(
-            clouds, (self._picture.before, self._frame), roles, pens, strict=True
-        ):
-            words = f"{role}  r {number(frame.correlation)}"
-            dot = None if cloud.dense else self.theme.color(role)
-            entries.append(Entry(words, dot, pen, bar=cloud.ramp if cloud.dense else None))
-        dense = [cloud for cloud in clouds if cloud.dense and cloud.area is not None]
+    def _points_of(self, queries: Which, keys: Which) -> list[npt.NDArray[np.float64]]:
+        """Return the points before and after of the chosen text's pairs, (n, 2) each."""
+        assert self._source is not None
+        return pair_points(self._source.frames, self._picture.mask, queries, keys)
+
+    def _color(self) -> None:
+        """Give a density's last colour to its highest count."""
+        dense = [cloud for cloud in (self.before, self.after) if cloud.dense and cloud.area]
         if dense:
             # In a drag the colours, as the axes, only make room.
             least = self._peak if self.document.dragging else 0
-            peak = self._peak = max(round_peak(max(cloud.highest for cloud in dense)), least)
+            self._peak = max(round_peak(max(cloud.highest for cloud in dense)), least)
             for cloud in dense:
-                cloud.set_peak(peak)
-            more = "" if peak < DEEPEST else " and more"
-            entries.append(Entry(f"1 to {peak:,}{more} pairs per cell"))
+                cloud.set_peak(self._peak)
+
+    def _describe(self) -> None:
+        """Set the legend, and the meaning of the density's colours."""
+        self._color()
+        source = self._source
+        assert source is not None
+        clouds, roles, pens = (self.before, self.after), ("before", "after"), self._line_pens()
+        r = [frame.correlation for frame in source.frames]
+        entries = []
+        for cloud, each, role, pen in zip(clouds, r, roles, pens, strict=True):
+            words = f"{role}  r {number(each)}"
+            dot = None if cloud.dense else self.theme.color(role)
+            entries.append(Entry(words, dot, pen, bar=cloud.ramp if cloud.dense else None))
+        if any(cloud.dense and cloud.area for cloud in clouds):
+            more = "" if self._peak < DEEPEST else " and more"
+            entries.append(Entry(f"1 to {self._peak:,}{more} pairs per cell"))
         if self._lit is not None:
             entries.append(self._lit)
         if self.marks.watched:
@@ -371,15 +375,15 @@ class ScatterView(View):
     def _recount(self, area: Area) -> None:
         """Count very many points for these axes in a worker; until then the old cells stretch."""
         clouds = self.before, self.after
-        points = [(cloud, cloud.xs, cloud.ys) for cloud in clouds if cloud.stale]
+        work = [(cloud, cloud.xs, cloud.counting()) for cloud in clouds if cloud.stale]
 
         def done(counted: list[Counted]) -> None:
-            for (cloud, xs, _), each in zip(points, counted, strict=True):
+            for (cloud, xs, _), each in zip(work, counted, strict=True):
                 if cloud.xs is xs and cloud.area == each.area:
                     cloud.set_counted(each)
             self._describe()
 
-        self.recount(lambda: [count(xs, ys, area) for _, xs, ys in points], done)
+        self.recount(lambda: [counting(area) for _, _, counting in work], done)
 
     # -- mouse and keys ----------------------------------------------------------------------
 
@@ -393,11 +397,22 @@ class ScatterView(View):
             return None
         best = None
         # After wins where both are equally near.
-        for cloud, pairs in ((self.after, self._pairs[1]), (self.before, self._pairs[0])):
-            found = nearest(cloud.xs, cloud.ys, area, at.x(), at.y(), REACH)
+        before, after = self._answering()
+        for cloud, pairs in ((self.after, after), (self.before, before)):
+            found = nearest(pairs.x, pairs.y, area, at.x(), at.y(), REACH)
             if found is not None and (best is None or found[1] < best[0]):
                 best = found[1], cloud, *pairs.pair(found[0])
         return None if best is None else best[1:]
+
+    def _answering(self) -> tuple[Pairs, Pairs]:
+        """Return the pairs that answer to the mouse: of all texts together, the chosen one's."""
+        assert self._pairs is not None and self._source is not None
+        if isinstance(self._source, OneText):
+            return self._pairs
+        if self._mine is None or self._mine[0] is not self._source:
+            self._mine = self._source, [self._source.mine(which) for which in (0, 1)]
+        before, after = self._mine[1]
+        return before, after
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Light up the pair under the mouse."""
@@ -479,7 +494,7 @@ class ScatterView(View):
             self.readout.hide()
             return
         cloud, i, j = under
-        before, after = pair_points((picture.before, self._frame), [i], [j])
+        before, after = self._points_of([i], [j])
         if not len(after):
             self.readout.hide()
             return
@@ -495,6 +510,14 @@ class ScatterView(View):
             f"distance {_change(before[0, 0], after[0, 0])}",
         )
         self.readout.say(lines, clear.toAlignedRect())
+
+
+def _put(points: Points, cloud: Cloud) -> None:
+    """Give points what was fetched for them."""
+    if cloud.counter is not None:
+        points.set_counts(len(cloud.pairs), cloud.counted, cloud.counter)
+    else:
+        points.set_points(cloud.pairs.x, cloud.pairs.y, cloud.counted)
 
 
 def _extent(pairs: tuple[Pairs, Pairs]) -> Extent:
