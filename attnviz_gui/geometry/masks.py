@@ -100,6 +100,8 @@ class Everything:
 
     def products(self, both: Float64, key: Float64) -> tuple[float, Float64, Float64]:
         """See `AllowedPairs`."""
+        if self._n_queries <= both.shape[1]:  # fewer pairs than products of coordinates
+            return _products_of_pairs(both, key, None)
         return _products(both.T @ both, key)
 
     def cross(self, weights: Float64, both: Float64, key: Float64) -> Float64:
@@ -148,10 +150,10 @@ class Staircase:
         for keys, low, high, end in self._steps():
             below += both[high:end].T @ both[high:end]
             of_all, pe[keys], ee[keys] = _products(below, key[keys])
-            p, e = _of_pairs(both[low:high], key[keys], self._part(keys, low, high))
-            total += of_all + float(np.vdot(p, p))
-            pe[keys] += np.einsum("qk,qk->k", p, e)
-            ee[keys] += np.einsum("qk,qk->k", e, e)
+            of_part = _products_of_pairs(both[low:high], key[keys], self._part(keys, low, high))
+            total += of_all + of_part[0]
+            pe[keys] += of_part[1]
+            ee[keys] += of_part[2]
         return total, pe, ee
 
     def cross(self, weights: Float64, both: Float64, key: Float64) -> Float64:
@@ -226,10 +228,8 @@ class Listed:
         """See `AllowedPairs`."""
         total, pe, ee = 0.0, np.empty(len(key)), np.empty(len(key))
         for keys in self._keys():
-            p, e = _of_pairs(both, key[keys], self._mask[:, keys])
-            total += float(np.vdot(p, p))
-            pe[keys] = np.einsum("qk,qk->k", p, e)
-            ee[keys] = np.einsum("qk,qk->k", e, e)
+            of_part, pe[keys], ee[keys] = _products_of_pairs(both, key[keys], self._mask[:, keys])
+            total += of_part
         return total, pe, ee
 
     def cross(self, weights: Float64, both: Float64, key: Float64) -> Float64:
@@ -505,10 +505,19 @@ def _cross(sums: Float64, key: Float64) -> Float64:
     return np.stack([key @ sums[:, :d].T, key @ sums[:, d:].T])
 
 
-def _of_pairs(both: Float64, key: Float64, allowed: BoolArray) -> tuple[Float64, Float64]:
+def _products_of_pairs(
+    both: Float64, key: Float64, allowed: BoolArray | None
+) -> tuple[float, Float64, Float64]:
+    """Return what `AllowedPairs.products` does, from the pairs of some keys; None allows all."""
+    p, e = _of_pairs(both, key, allowed)
+    return float(np.vdot(p, p)), np.einsum("qk,qk->k", p, e), np.einsum("qk,qk->k", e, e)
+
+
+def _of_pairs(both: Float64, key: Float64, allowed: BoolArray | None) -> tuple[Float64, Float64]:
     """Return p_i.k_j and e_i.k_j of the allowed pairs, 0 elsewhere: (T_q, n) each."""
     d = key.shape[1]
     p, e = both[:, :d] @ key.T, both[:, d:] @ key.T
-    p *= allowed
-    e *= allowed
+    if allowed is not None:
+        p *= allowed
+        e *= allowed
     return p, e

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     IndexArray = npt.NDArray[np.intp]
 
 # Candidates times keys in a block: what stays in a core's cache.
-BLOCK = 1 << 14
+BLOCK = 1 << 15
 # |y|² or a variance below this share of the terms it is made of: digits are lost.
 CANCELLED = 1e-4
 # A shift as near to a line as this, beside the size of its terms, lies on it.
@@ -92,6 +92,8 @@ class _Line:
         Turned, as all vectors below.
     ends : (2, d)
         Start and direction, not turned.
+    eta : (2, T_k)
+        h.y.
     rest : (3, T_k)
         |y|² without the coordinate along h.
     risky : (n,) int
@@ -114,6 +116,7 @@ class _Line:
     start: Float64
     direction: Float64
     ends: Float64
+    eta: Float64
     rest: Float64
     risky: IndexArray
     xx: Float64
@@ -190,6 +193,7 @@ class PairMoments:
         self._x_of_key = centred @ self._query_mean  # mean(q).κ_j, (T_k,)
         kappa = self._kappa = self._turn(centred)  # (T_k, d)
         self._size_of_key = np.einsum("td,td->t", kappa, kappa)
+        self._size_across = np.einsum("td,td->t", kappa[:, 1:], kappa[:, 1:])
         self._mean_along = float(pairs.count @ kappa[:, 0]) / self._total
 
         # Sums over queries for b = 0: a number, (T_k,) and (T_k,), and s_j.κ_j and r_j.κ_j.
@@ -271,41 +275,40 @@ class PairMoments:
         ways = self._turn(ends)
         kappa, g, count, total = self._kappa, self._x_of_key, self._pairs.count, self._total
 
+        along_h = ways[:, 0]
+        products = 2 * (kappa @ ways.T).T  # (2, T_k)
+        eta = np.empty((2, len(g)))
+        eta[0] = kappa[:, 0] + along_h[0]
+        eta[1] = along_h[1]
         across = ways[:, 1:]
-        products = kappa @ np.column_stack([2 * ways.T, 2 * np.pad(across, ((0, 0), (1, 0))).T])
         squares = across @ across.T
-        length0 = self._size_of_key - kappa[:, 0] ** 2
-        rest = np.stack(
-            [
-                length0 + products[:, 2] + squares[0, 0],
-                products[:, 3] + 2 * squares[0, 1],
-                np.full(len(g), squares[1, 1]),
-            ]
-        )
+        rest = np.empty((3, len(g)))
+        rest[:2] = 2 * (kappa[:, 1:] @ across.T).T
+        rest[0] += self._size_across + squares[0, 0]
+        rest[1] += 2 * squares[0, 1]
+        rest[2] = squares[1, 1]
         size = self._size_of_key + float(begin @ begin)
-        lowest = (1 - CANCELLED) * size + products[:, 0]  # |y|² less its share of the terms
+        lowest = (1 - CANCELLED) * size + products[0]  # |y|² less its share of the terms
         if reach > 0:
-            lowest -= products[:, 1] ** 2 / (4 * (1 - CANCELLED) * reach)
+            lowest -= products[1] ** 2 / (4 * (1 - CANCELLED) * reach)
         # With room for the rounding of the terms; keys are looked at one by one later.
         risky = np.flatnonzero(lowest <= CANCELLED * size)
 
         p, e = self._p @ ways.T, self._e @ ways.T  # (T_q, 2)
-        weights = np.column_stack([p, e])
+        columns = np.empty((len(p), 13))
+        weights = columns[:, :4]
+        weights[:, :2], weights[:, 2:] = p, e
+        for first, a, b in ((4, p, p), (7, e, e), (10, p, e)):
+            columns[:, first] = a[:, 0] * b[:, 0]
+            columns[:, first + 1] = a[:, 0] * b[:, 1] + a[:, 1] * b[:, 0]
+            columns[:, first + 2] = a[:, 1] * b[:, 1]
         of_p, of_e = self._pairs.cross(weights, self._both, kappa)  # (T_k, 4) each
-        columns = np.column_stack(
-            [
-                weights,
-                *(f for a, b in ((p, p), (e, e)) for f in _square(a, b)),
-                p[:, 0] * e[:, 0],
-                p[:, 0] * e[:, 1] + p[:, 1] * e[:, 0],
-                p[:, 1] * e[:, 1],
-            ]
-        )
         gathered = self._pairs.gather(columns).T  # (13, T_k or 1)
         pp, ee, pe = gathered[4:7], gathered[7:10], gathered[10:13]
 
-        s = np.stack([self._s + gathered[0], np.broadcast_to(gathered[1], g.shape)])  # s_j.y
-        r = np.stack([self._r + gathered[2], np.broadcast_to(gathered[3], g.shape)])  # r_j.y
+        s, r = np.empty((2, len(g))), np.empty((2, len(g)))  # s_j.y, r_j.y
+        s[0], s[1] = self._s + gathered[0], gathered[1]
+        r[0], r[1] = self._r + gathered[2], gathered[3]
         by_pair = 1 / total
         mean_x = np.array([(g @ count + s[0].sum()) * by_pair, s[1].sum() * by_pair])
         gap = g - mean_x[0], -mean_x[1]  # G_j
@@ -344,6 +347,7 @@ class PairMoments:
             start=ways[0],
             direction=ways[1],
             ends=ends,
+            eta=eta,
             rest=rest,
             risky=risky,
             xx=xx,
@@ -364,7 +368,8 @@ class PairMoments:
         powers = np.stack([np.ones_like(t), t, t * t], axis=1)  # (n, 3)
         b = line.start + t[:, None] * line.direction
         b_size = np.einsum("nd,nd->n", b, b)
-        np.add.outer(b[:, 0], self._kappa[:, 0], out=eta)
+        side = np.where(b[:, 0] + self._mean_along < 0, -1.0, 1.0)
+        np.matmul(side[:, None] * powers[:, :2], line.eta, out=eta)
         np.matmul(powers, line.rest, out=rest)
         np.multiply(eta, eta, out=v2)
         v2 += rest
@@ -377,9 +382,8 @@ class PairMoments:
         np.sqrt(v2, out=v)
         np.divide(1, v, out=v)
         np.multiply(v, v, out=v2)
-        side = np.where(b[:, 0] + self._mean_along < 0, -1.0, 1.0)
         eta *= v
-        eta -= side[:, None]
+        eta -= 1
         eta *= eta
         rest *= v2
         eta += rest  # twice δ
@@ -392,20 +396,21 @@ class PairMoments:
         all_zz = np.einsum("nf,nf->n", of_zz[:, :3], powers)
         terms_zz = np.einsum("nf,nf->n", of_zz[:, 3:], powers)
         mean = eta @ count / self._total
-        if line.r is None:
-            common_z = factor * mean
-            eta -= mean[:, None]
-            eta *= factor[:, None]
-        else:
+        eta -= mean[:, None]
+        common_z = factor * mean
+        if line.r is not None:
             r = np.matmul(powers[:, :2], line.r, out=rest)
             r *= v
-            common_z = factor * mean + r.sum(axis=1) / self._total
+            # With their mean and that of δ apart, so that what is squared is centred.
+            mean_r = r.sum(axis=1) / self._total
+            common_z += mean_r
             eta *= factor[:, None]
-            eta -= common_z[:, None]
+            eta -= mean_r[:, None]
             all_zz += 2 * np.einsum("nt,nt->n", r, eta)
-        all_xz += np.einsum("nf,nf->n", eta @ line.by_delta, powers[:, :2])
-        np.multiply(eta, eta, out=rest)
-        between = rest @ count
+            factor = np.ones_like(t)
+        all_xz += factor * np.einsum("nf,nf->n", eta @ line.by_delta, powers[:, :2])
+        eta *= eta
+        between = factor * factor * (eta @ count)
         all_zz += between
         terms_zz += between
         lost |= (all_xx < CANCELLED * terms_xx) | (all_zz < CANCELLED * terms_zz)
@@ -449,11 +454,6 @@ def _lengths(vectors: Float64) -> Float64:
     """Return the length of each vector (n, d)."""
     length: Float64 = np.sqrt(np.einsum("td,td->t", vectors, vectors))
     return length
-
-
-def _square(a: Float64, b: Float64) -> tuple[Float64, Float64, Float64]:
-    """Return the coefficients of (a_0 + a_1 t) (b_0 + b_1 t), where a and b (n, 2) are the same."""
-    return a[:, 0] * b[:, 0], 2 * a[:, 0] * b[:, 1], a[:, 1] * b[:, 1]
 
 
 def _place(line: _Line, shift: Float64) -> float | None:
