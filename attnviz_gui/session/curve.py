@@ -13,6 +13,7 @@ import numpy as np
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.correlation import Candidates, HeadPairs, objective_named
+from attnviz_gui.geometry.lines import strongest_keys
 from attnviz_gui.geometry.normalization import (
     SCALE_RANGE,
     ShiftMode,
@@ -21,21 +22,22 @@ from attnviz_gui.geometry.normalization import (
     shift_range,
 )
 from attnviz_gui.geometry.pearson import Outcome
-from attnviz_gui.geometry.transforms import balancing, lift, transform_vectors
+from attnviz_gui.geometry.transforms import lift
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
-    from attnviz_gui.geometry.live import LiveHead
+    from attnviz_gui.geometry.live import Frame, LiveHead
 
     Float64 = npt.NDArray[np.float64]
 
 ALONG = 129  # samples of a curve; odd, so that the middle (no shift, c = 1) is one
 ACROSS = 25  # samples of c in a map
-FEWEST = 33, 13  # of t and of c, where each costs a pass over all pairs
-PAIRS = 20_000_000  # pairs that the samples of a plot may pass over
+FEWEST = 33, 9  # of t and of c, where each costs a pass over all pairs
+PAIRS = 12_000_000  # pairs that the samples of a plot may pass over
+EACH = 60_000  # pairs in whose time a sample does what does not depend on their number
 FINE = 9  # samples of each refinement of the best, along each axis
 
 
@@ -166,11 +168,10 @@ def _samples(question: Question, n_pairs: int) -> tuple[int, int]:
     n, m = ALONG, 1
     if question.is_map:
         n, m = 2 * ACROSS - 1, ACROSS
-    if question.mode == "lifted":  # every sample has vectors of its own
-        return FEWEST[0] if m == 1 else n // 2, FEWEST[1] if m > 1 else 1
-    if getattr(objective, "cost", "closed") == "closed":
+    each_anew = question.mode == "lifted" and objective.name != "cosine"
+    if objective.cost == "closed" and not each_anew:
         return n, m
-    share = min(1.0, PAIRS / (n * m * max(n_pairs, 1)))
+    share = min(1.0, PAIRS / (n * m * (n_pairs + EACH)))
     if m > 1:
         share = share**0.5
         m = max(_odd(m * share), FEWEST[1])
@@ -190,14 +191,16 @@ def _grid(low: float, high: float, n: int, *, logarithmic: bool = False) -> Floa
 def _search(question: Question) -> Callable[[Float64, Float64], Outcome]:
     """Return the objective as a function of t (n,) and c (n,)."""
     live, mode = question.live, question.mode
+    if mode == "lifted" and question.objective == "cosine":  # the frame has it in closed form
+        return lambda ts, cs: _of_frames([live.at(mode, t, c) for t, c in zip(ts, cs, strict=True)])
     prepare = objective_named(question.objective).prepare
     mask = None if live.all_allowed else live.mask
-    query, key = live.query, live.key
-    if mode == "balanced":
-        query, key = transform_vectors(query, key, balancing(query, key))
-    line = shift_line(mode, query.mean(axis=0), key.mean(axis=0))
+    strongest = strongest_keys(live.attention, live.mask)
+    head = live.balanced if mode == "balanced" else live
+    query, key = head.query, head.key
+    line = shift_line(mode, head.query_mean, head.key_mean)
     if mode != "lifted":
-        search = prepare([HeadPairs(query, key, mask)])
+        search = prepare([HeadPairs(query, key, mask, strongest)])
         return lambda ts, cs: search(Candidates([line], line_position(mode, ts, cs), cs))
 
     still = np.zeros(key.shape[1] + 1)
@@ -205,11 +208,19 @@ def _search(question: Question) -> Callable[[Float64, Float64], Outcome]:
     def lifted(ts: Float64, cs: Float64) -> Outcome:
         found = []
         for t, c in zip(ts, cs, strict=True):
-            head = HeadPairs(*lift(c * query, (key + t * line[1]) / c), mask)
-            found.append(prepare([head])(Candidates([(still, still)], np.zeros(1), np.ones(1))))
+            pairs = HeadPairs(*lift(c * query, (key + t * line[1]) / c), mask, strongest)
+            found.append(prepare([pairs])(Candidates([(still, still)], np.zeros(1), np.ones(1))))
         return Outcome(np.concatenate([f.value for f in found]), tuple(f.reason[0] for f in found))
 
     return lifted
+
+
+def _of_frames(frames: Sequence[Frame]) -> Outcome:
+    """Return the objective ``cosine`` of frames."""
+    return Outcome(
+        np.array([-frame.correlation for frame in frames]),
+        tuple(frame.why_undefined for frame in frames),
+    )
 
 
 def _refined_curve(
@@ -240,11 +251,11 @@ def _refined_map(
     """Return the best of a map, looked for anew between the samples around the best one."""
     i, j = np.unravel_index(int(np.nanargmax(values)), values.shape)
     t, c, best = float(along[i]), float(scales[j]), float(values[i, j])
-    step_t = float(along[1] - along[0])
-    step_c = float(scales[1] / scales[0])
-    for _ in range(3):
-        ts = np.clip(t + step_t * np.linspace(-1, 1, 5), along[0], along[-1])
-        cs = np.clip(c * step_c ** np.linspace(-1, 1, 5), scales[0], scales[-1])
+    step_t = float(along[1] - along[0]) / 2
+    step_c = float(scales[1] / scales[0]) ** 0.5
+    for _ in range(4):
+        ts = np.clip(t + step_t * np.arange(-1, 2), along[0], along[-1])
+        cs = np.clip(c * step_c ** np.arange(-1, 2), scales[0], scales[-1])
         grid_t, grid_c = (axis.ravel() for axis in np.meshgrid(ts, cs, indexing="ij"))
         found = search(grid_t, grid_c).value
         if not np.isnan(found).all() and np.nanmax(found) > best:
