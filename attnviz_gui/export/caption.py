@@ -24,4 +24,6 @@ def caption_of(document: Document, *, normalised: bool = True) -> str:
     if picture.n_hidden:
         facts.append(f"{picture.n_hidden} special tokens hidden")
     told = ", ".join(facts)
+    if normalised and document.corpus is not None:
+        return f"{document.corpus.words}  ·  {told}"
     return f"“{text}”  ·  {told}" if text else told

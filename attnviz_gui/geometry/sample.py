@@ -49,6 +49,14 @@ class PairSample:
         """True where no pair was left out."""
         return len(self.query) == self.n_pairs
 
+    def entries(self, n_keys: int) -> IndexArray:
+        """Return where the pairs stand in the matrix of all queries and `n_keys` keys, (n,)."""
+        kept = self.__dict__.get("_entries")
+        if kept is None or kept[0] != n_keys:
+            kept = self.__dict__["_entries"] = n_keys, self.query * n_keys + self.key
+        entries: IndexArray = kept[1]
+        return entries
+
 
 def sample_pairs(
     query: Float64, key: Float64, masks: Sequence[BoolArray | None], most: int,

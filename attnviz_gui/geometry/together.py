@@ -5,9 +5,10 @@ mean vectors that the shift modes use are those over all texts. Pairs are those 
 No array has a row per token and a column per token of all texts: the largest has a row per token,
 or a row and a column per token of one text.
 
-The plane is that of `projection`. Positions, and the one number per query and per key that the
-drawn pairs need, come from one product of centred float32 vectors: a hundredth of a pixel at most,
-and a quarter of the time that float64 takes. Correlations are of the closed form, in float64.
+The plane is that of `projection`. Positions come from centred float32 vectors, a hundredth of a
+pixel from the exact ones at most, in a quarter of the time that float64 takes. What a shift adds
+to products and lengths is taken once for a line of shifts. Correlations are of the closed form, in
+float64.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ class LiveTexts:
         norm = np.sqrt(np.einsum("td,td->t", self.query, self.query))
         self.query_norm: Float64 = norm
         self.query_weight = _inverse(norm)
+        self._line: tuple[tuple[bytes, bytes], Float64, Float64] | None = None
 
     @property
     def n_texts(self) -> int:
@@ -149,6 +151,24 @@ class LiveTexts:
         texts = [(self.queries(t), self.keys(t), mask) for t, mask in enumerate(self.masks)]
         return PairMoments(self.query, self.key, TextPairs(texts))
 
+    def on_line(self, base: Float64, direction: Float64) -> tuple[Float64, Float64]:
+        """Return what a line of shifts needs of the vectors; that of the last line is kept.
+
+        Returns
+        -------
+        query : (2, N_q)
+            q.base and q.direction.
+        key : (2, N_k)
+            κ.(mean(k) + base) and κ.direction, with κ the key about the keys' mean.
+        """
+        line = base.tobytes(), direction.tobytes()
+        kept = self._line
+        if kept is None or kept[0] != line:
+            of_key = np.stack([self.key_mean + base, direction])
+            moved = of_key @ self.key.T - (of_key @ self.key_mean)[:, None]
+            kept = self._line = line, np.stack([base, direction]) @ self.query.T, moved
+        return kept[1], kept[2]
+
     @lazy
     def rows(self) -> Float64:
         """Of each query's allowed products q.k: their number, mean and squares about it, (3, N_q).
@@ -196,19 +216,9 @@ class TextsFrame:
 
     # -- the plane ---------------------------------------------------------------------------
 
-    @property
-    def projection(self) -> Projection:
-        """The joint plane of all texts; positions as float32."""
-        return self._passed[0]
-
-    @property
-    def query_part(self) -> Float32:
-        """q.a of each query, (N_q,): what the shift adds to its products."""
-        return self._passed[1]
-
     @lazy
-    def _passed(self) -> tuple[Projection, Float32]:
-        """The plane and q.a (N_q,), from one pass over the vectors."""
+    def projection(self) -> Projection:
+        """The joint plane of all texts."""
         live, c = self.live, self.scale
         n_q, n_k = len(live.query), len(live.key)
         n = max(n_q + n_k, 1)
@@ -230,24 +240,29 @@ class TextsFrame:
             spread, axes = _first_two(scatter)
             spread = spread / total
         drawn = axes[: len(moved)] * bool(spread.any())
-        of_query = np.column_stack([c * drawn, self.shift]).astype(np.float32)
-        queries = (of_query.T @ live.query_rows).astype(np.float64)  # (3, N_q)
-        keys = ((drawn / c).astype(np.float32).T @ live.key_rows).astype(np.float64)  # (2, N_k)
+        query_xy = ((drawn * c).astype(np.float32).T @ live.query_rows).astype(np.float64)
+        key_xy = ((drawn / c).astype(np.float32).T @ live.key_rows).astype(np.float64)  # (2, N_k)
         if lift is not None:
-            keys += np.outer(axes[-1], lift)
+            key_xy += np.outer(axes[-1], lift)
         if spread.any():
             origin = gap @ axes / n
-            queries[:2] += n_k * origin[:, None]
-            keys -= n_q * origin[:, None]
-        query_xy, key_xy = queries[:2], keys
+            query_xy += n_k * origin[:, None]
+            key_xy -= n_q * origin[:, None]
         if self.near is not None:
             turn = _nearest_turn(query_xy.T, key_xy.T, self.near)
             query_xy, key_xy = turn.T @ query_xy, turn.T @ key_xy
             axes, spread = axes @ turn, spread @ turn**2
-        plane = Projection(query_xy.T, key_xy.T, spread, axes)
-        return plane, (queries[2] + live.query_mean @ self.shift).astype(np.float32)
+        return Projection(query_xy.T, key_xy.T, spread, axes)
 
     # -- pairs -------------------------------------------------------------------------------
+
+    @lazy
+    def query_part(self) -> Float32:
+        """q.a of each query, (N_q,): what the shift adds to its products."""
+        base, direction, position = self.line
+        along = self.live.on_line(base, direction)[0]
+        part: Float32 = (along[0] + position * along[1]).astype(np.float32)
+        return part
 
     @lazy
     def _key_square(self) -> Float64:
@@ -255,7 +270,9 @@ class TextsFrame:
         live = self.live
         moved = live.key_mean + self.shift
         terms = live.key_square + float(moved @ moved)
-        square = terms + 2 * (moved.astype(np.float32) @ live.key_rows).astype(np.float64)
+        base, direction, position = self.line
+        along = live.on_line(base, direction)[1]
+        square: Float64 = terms + 2 * (along[0] + position * along[1])
         close = np.flatnonzero(square <= CANCELLED * terms)
         if close.size:
             exact = live.key[close] + self.shift

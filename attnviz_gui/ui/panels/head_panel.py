@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QGroupBox, QSpinBox, QWidget
 
 from attnviz_gui.session.groups import Group, group_of, groups
+from attnviz_gui.ui.panels.view_options import Choice
 from attnviz_gui.ui.signals import quiet
 
 if TYPE_CHECKING:
@@ -37,6 +38,20 @@ class HeadPanel(QGroupBox):
         )
         self.head_select = self._spin("head_select", "Head", "Head, counted from 0 (←, →).")
         self.text_select = self._spin("text_select", "Text", "Which of the texts, counted from 1.")
+        self.together = Choice(
+            "texts_mode",
+            "Texts in plane and scatter",
+            [
+                ("one", "this text", "Plane and scatter show the chosen text."),
+                (
+                    "all",
+                    "all together",
+                    "Plane and scatter show all texts of the capture together: every token, and\n"
+                    "the pairs within each text. Lines, names and the other panels are those of\n"
+                    "the chosen text. A click on a point of another text goes there.",
+                ),
+            ],
+        )
         self.special = QCheckBox("Special tokens")
         self.special.setObjectName("special_tokens")
         self.special.setAccessibleName("Show special tokens")
@@ -58,12 +73,16 @@ class HeadPanel(QGroupBox):
         form.addRow("Layer", self.layer_select)
         form.addRow("Head", self.head_select)
         form.addRow("Text", self.text_select)
+        form.addRow("Show", self.together)
         form.addRow(self.special)
         form.addRow(self.rotary)
         self.stack_select.currentIndexChanged.connect(self._on_group)
         self.layer_select.valueChanged.connect(lambda n: document.show_head(layer=n))
         self.head_select.valueChanged.connect(lambda n: document.show_head(head=n))
         self.text_select.valueChanged.connect(lambda n: document.show_head(text=n - 1))
+        self.together.group.idClicked.connect(
+            lambda i: document.set_options(together=self.together.values[i] == "all")
+        )
         self.special.toggled.connect(lambda on: document.set_options(show_special=on))
         self.rotary.toggled.connect(lambda on: document.set_options(rotary=on))
         document.picture_changed.connect(self.follow)
@@ -83,7 +102,10 @@ class HeadPanel(QGroupBox):
         capture = d.capture
         form = self.layout()
         assert isinstance(form, QFormLayout)
-        form.setRowVisible(self.text_select, capture is not None and len(capture.texts) > 1)
+        several = capture is not None and len(capture.texts) > 1
+        form.setRowVisible(self.text_select, several)
+        form.setRowVisible(self.together, several)
+        self.together.show_value("all" if d.options.together else "one")
         with quiet(self.special):
             self.special.setChecked(d.options.show_special)
         with quiet(self.rotary):

@@ -74,7 +74,9 @@ class Status:
     def _show_facts(self) -> None:
         d = self.document
         if d.pending:
-            self.facts.setText(f"Computing L{d.layer} H{d.head}…")
+            many = d.options.together and d.capture is not None and len(d.capture.texts) > 1
+            of = f" of all {len(d.capture.texts):,} texts" if many and d.capture else ""
+            self.facts.setText(f"Computing L{d.layer} H{d.head}{of}…")
             return
         picture = d.picture
         if picture is None:

@@ -6,7 +6,8 @@ Knows no Qt; may run in a worker. Only pairs that the mask allows are counted.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from attnviz_gui.geometry.together import TextPart
 from attnviz_gui.ui.views.raster import CHUNK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -134,11 +135,8 @@ def _of_sample(frame: Frame, sample: PairSample, n_keys: int) -> Pairs:
 
 def take_texts(frame: TextsFrame, sample: PairSample) -> Pairs:
     """Return a sample's pairs of a frame of many texts; their line is that of all pairs."""
-    pairs = _listed(*frame.points(sample), sample, len(frame.live.key))
-    if pairs.extent is None:
-        return pairs
-    line = exact_line(frame, pairs.extent.left, pairs.extent.right)
-    return replace(pairs, line=line, extent=around(pairs.extent, line))
+    exact = partial(exact_line, frame)
+    return _listed(*frame.points(sample), sample, len(frame.live.key), exact)
 
 
 def exact_line(frame: TextsFrame, left: float, right: float) -> Line | None:
@@ -160,27 +158,33 @@ def take_text(part: TextPart, mask: npt.NDArray[np.bool_]) -> Pairs:
 
 
 def _listed(
-    x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], sample: PairSample, n_keys: int
-) -> Pairs:
-    """Return the sample's pairs that have a point."""
-    index = sample.query * n_keys + sample.key
+    x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], sample: PairSample, n_keys: int,
+    line_of: Callable[[float, float], Line | None] | None = None,
+) -> Pairs:  # fmt: skip
+    """Return the sample's pairs that have a point, with a line of theirs or the one given."""
+    index = sample.entries(n_keys)
     undefined = 0
     if x.size and np.isnan(x.min()):
         kept = np.isfinite(x)
         undefined = int(x.size - np.count_nonzero(kept))
         x, y, index = x[kept], y[kept], index[kept]
-    line, extent = line_and_extent(x, y)
+    line, extent = line_and_extent(x, y, line_of)
     return Pairs(x, y, line, extent, undefined, sample.whole, len(x), index, n_keys)
 
 
 def line_and_extent(
-    x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]
-) -> tuple[Line | None, Extent | None]:
-    """Return the regression line through points and the rectangle around both; None of neither."""
+    x: npt.NDArray[np.floating], y: npt.NDArray[np.floating],
+    line_of: Callable[[float, float], Line | None] | None = None,
+) -> tuple[Line | None, Extent | None]:  # fmt: skip
+    """Return the regression line through points and the rectangle around both; None of neither.
+
+    `line_of` gives the line between two x where it is known already.
+    """
     if not x.size:
         return None, None
     extent = Extent(float(x.min()), float(x.max()), float(y.min()), float(y.max()))
-    line = _line(x, y, extent.left, extent.right)
+    line_of = line_of or partial(_line, x, y)
+    line = line_of(extent.left, extent.right)
     return line, around(extent, line)
 
 

@@ -80,6 +80,7 @@ class Points(PixelItem):
         self._n = 0
         self._counted: Counted | None = None
         self._counter: Counter | None = None
+        self._highest: tuple[npt.NDArray[np.intp], int] | None = None
         self._image = QImage()
         self._made_for: object = None  # what the image shows; None when it is out of date
 
@@ -155,8 +156,11 @@ class Points(PixelItem):
     @property
     def highest(self) -> int:
         """The highest count in sight."""
-        inner = self.counts[1:-1, 1:-1]
-        return int(inner.max()) if inner.size else 0
+        counts = self.counts
+        if self._highest is None or self._highest[0] is not counts:
+            inner = counts[1:-1, 1:-1]
+            self._highest = counts, int(inner.max()) if inner.size else 0
+        return self._highest[1]
 
     @property
     def disc_diameter(self) -> float:
