@@ -1,39 +1,52 @@
-"""The search for the best shift and scale: a coarse curve, then its highest tops refined."""
+"""The search for the best shift and scale: a coarse grid, then its highest tops refined.
+
+Where the objective depends on c (and c does not set the shift), t and c are searched together, on
+a coarse map; else t alone, or in mode ``locked`` c alone. An objective that moves in steps has no
+one best place: there the middle of the widest best step is taken.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnviz_gui.errors import Cancelled, InputError
-from attnviz_gui.geometry.arrays import as_float64, as_mask, as_vectors
-from attnviz_gui.geometry.correlation import Candidates, HeadPairs, objective_named
-from attnviz_gui.geometry.normalization import (
-    Normalization,
-    ShiftMode,
-    line_position,
-    shift_line,
-    shift_range,
-    shift_vector,
-)
+from attnviz_gui.errors import InputError
+from attnviz_gui.geometry.arrays import as_float64
+from attnviz_gui.geometry.landscape import Landscape, Sample, sample, scales_between, stopper
+from attnviz_gui.geometry.normalization import SCALE_RANGE, Normalization, ShiftMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
-    from attnviz_gui.geometry.correlation import Search
     from attnviz_gui.geometry.pearson import Outcome
 
     Float64 = npt.NDArray[np.float64]
 
-# Candidates of the coarse curve; an odd number, so that the middle (no shift, c = 1) is one.
-COARSE = 257
-# A top is refined by ROUNDS grids of FINE candidates, each over the last one's best and neighbours.
-TOPS, ROUNDS, FINE = 4, 7, 17
+__all__ = ["Fit", "Landscape", "Sample", "fit", "fit_each", "sample"]
+
+# Candidates of a coarse curve, and of t and c on a coarse map; odd numbers, so that the middle (no
+# shift, c = 1) is one. The first of a pair is what it takes where a candidate goes through all
+# pairs of a long text; as many as `PAIRS` pairs allow are taken, up to the second.
+CURVE = 33, 129
+MAP = (17, 13), (65, 33)
+PAIRS = 8_000_000
+# A top of a curve is refined by ROUNDS grids of FINE candidates, each over the last one's best and
+# its neighbours.
+TOPS, ROUNDS, FINE = 3, 6, 9
+# A top of a map is climbed in so many rounds: to the best of so many candidates around it, or,
+# where none is better, with half the width. Again the first is for what goes through all pairs.
+MAP_TOPS, MAP_ROUNDS = (3, 6), (12, 24)
+AROUND = tuple(
+    np.array([(i, j) for i in grid for j in grid if (i, j) != (0, 0)])
+    for grid in (np.linspace(-1, 1, 3), np.linspace(-1, 1, 5))
+)
+# Values that differ by less than this are one step.
+STEP = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +61,28 @@ class Fit:
     value : float
         The objective there.
     curve : (n, 2)
-        Candidate t and the objective's value, in the order of the candidates; NaN where it is
-        undefined. A search of its own adds the optimum it refined to its coarse candidates.
+        Candidate t and the objective's value (where c matters: at the best c), in the order of the
+        candidates; NaN where it is undefined. A search of its own adds the optimum it refined to
+        its coarse candidates. In mode ``locked`` the candidates are c.
     shift_mode : str
     t : float
         The best candidate, in raw units; in mode ``locked`` it is the scale c.
     at_edge : bool
-        The best is the first or last of the range: something better may lie outside it.
+        The best lies at the end of a range: something better may lie outside it.
     objective : str
     normalizations : tuple of Normalization
         The best shift and scale of each head, in the order of the heads.
+    scale : float
+        The best c; 1 where c does not matter.
+    edges : tuple of str
+        ``"t"`` or ``"c"`` for what lies at the end of its range.
+    positions, scales : (n,), (m,) or None
+        The t and c of the coarse map; None where there is none.
+    map : (n, m) or None
+        The objective on the coarse map.
+    scale_curve : (m + 1, 2) or None
+        c and the objective's value at the best t, the best c among them; None where c does not
+        matter or mode ``locked`` searches it as `curve`.
     """
 
     normalization: Normalization
@@ -68,6 +93,12 @@ class Fit:
     at_edge: bool
     objective: str
     normalizations: tuple[Normalization, ...]
+    scale: float = 1.0
+    edges: tuple[str, ...] = ()
+    positions: Float64 | None = None
+    scales: Float64 | None = None
+    map: Float64 | None = None
+    scale_curve: Float64 | None = None
 
 
 def fit(
@@ -76,28 +107,34 @@ def fit(
     *,
     shift_mode: ShiftMode = "constant",
     candidates: npt.ArrayLike | None = None,
+    range_factor: float = 1.0,
     progress: Callable[[int, int], object] | None = None,
     cancel: Any = None,
 ) -> Fit:
-    """Search the shift (in mode ``locked``, the scale) that makes the objective largest.
+    """Search the shift and, where it matters, the scale that make the objective largest.
 
     Parameters
     ----------
     heads
-        A `Head`, or a list of them that are fitted together: one t, and one objective over all
-        pairs of all heads as one set. Anything with ``query`` (T_q, d), ``key`` (T_k, d) and,
-        where not all pairs are allowed, ``mask`` will do.
+        A `Head`, or a list of them that are fitted together: one t and one c, and one objective
+        over all pairs (`rank` and `neighbours`: all queries) of all heads as one set. Anything
+        with ``query`` (T_q, d), ``key`` (T_k, d) and, where not all pairs are allowed, ``mask``
+        will do; ``attention``, where it is there, names the most attended keys.
     objective
         A name in `attnviz_gui.geometry.correlation.OBJECTIVES`.
     shift_mode
         What t means: ``constant`` adds t to every coordinate; ``centroid`` adds t times
-        (mean query - mean key), each head's own; ``locked`` searches the scale c alone, with the
+        (mean query - mean key), each head's own; ``balanced`` does so after the balancing
+        transform, ``lifted`` before the lift; ``locked`` searches the scale c alone, with the
         shift that keeps the centroids together.
     candidates : (n,), optional
-        The t (in mode ``locked``, the c) to choose from. Without them the search covers the
-        slider's range, `shift_range`, and refines the best to far below 1e-6 of the objective.
+        The t (in mode ``locked``, the c) to choose from, at c = 1. Without them the search covers
+        the slider's range, `shift_range`, and refines the best; c from 0.1 to 10. `article` in
+        mode ``constant`` then chooses from the article's ten shifts.
+    range_factor
+        Widens the range of t: -r…r becomes -f r…f r, 0…1 becomes 1-f…f.
     progress
-        Called with the steps done and the steps in all.
+        Called with the candidates done and the candidates in all.
     cancel
         A `threading.Event`, or a function that says whether to stop.
 
@@ -109,123 +146,383 @@ def fit(
     Cancelled
         When `cancel` is set.
     """
-    chosen = objective_named(objective)
-    shift_range(shift_mode, np.zeros(0))  # refuses an unknown mode before any work
-    pairs = _heads(heads)
+    stop = stopper(cancel)
+    stop(0)
+    land = Landscape(heads, objective, shift_mode, range_factor=range_factor)
+    if candidates is None and shift_mode == "constant":
+        candidates = land.objective.candidates
     given = None if candidates is None else _candidates(candidates, shift_mode)
-    total = 1 if given is not None else 1 + TOPS * ROUNDS
-    steps = 0
-
-    def step() -> None:
-        nonlocal steps
-        if cancel is not None and (cancel() if callable(cancel) else cancel.is_set()):
-            raise Cancelled("cancelled")
-        if progress is not None:
-            progress(steps, total)
-        steps += 1
-
-    step()
-    means = [(head.query.mean(axis=0), head.key.mean(axis=0)) for head in pairs]
-    search = _search(chosen.prepare(pairs), [shift_line(shift_mode, *m) for m in means], shift_mode)
+    work = _Work(land, stop, progress)
     if given is not None:
-        ts, outcome = given, search(given)
-        values = outcome.value
-    else:
-        ts, logarithmic = _coarse(shift_mode, pairs)
-        outcome = search(ts)
-        values = outcome.value
-        for top in _tops(values):
-            t, value = _refine(search, ts, top, logarithmic, step)
-            if value > np.nanmax(values):
-                where = int(np.searchsorted(ts, t))
-                ts, values = np.insert(ts, where, t), np.insert(values, where, value)
-    if np.isnan(values).all():
-        reason = Counter(outcome.reason).most_common(1)[0][0]
-        raise InputError(f"The objective “{objective}” has no value here: {reason}.")
+        return _chosen(work, given)
+    return _searched_map(work) if land.is_map else _searched_curve(work)
 
-    best = int(np.nanargmax(values))
-    t = float(ts[best])
-    scale = t if shift_mode == "locked" else 1.0
-    found = tuple(
-        Normalization(
-            t if shift_mode == "constant" else shift_vector(shift_mode, t, scale, *m), scale
+
+def fit_each(
+    heads: Sequence[Any],
+    objective: str = "cosine",
+    *,
+    shift_mode: ShiftMode = "constant",
+    range_factor: float = 1.0,
+    progress: Callable[[int, int], object] | None = None,
+    cancel: Any = None,
+) -> list[Fit | InputError]:
+    """Fit heads one by one, each its own; a head that has no fit gives the reason in its place.
+
+    Parameters
+    ----------
+    heads
+        Heads, as `fit` takes one. An entry that is a list of heads is fitted together.
+    objective, shift_mode, range_factor, cancel
+        As in `fit`.
+    progress
+        Called with the heads done and the heads in all.
+
+    Raises
+    ------
+    Cancelled
+        When `cancel` is set.
+    """
+    found: list[Fit | InputError] = []
+    for i, head in enumerate(heads):
+        if progress is not None:
+            progress(i, len(heads))
+        try:
+            found.append(
+                fit(
+                    head,
+                    objective,
+                    shift_mode=shift_mode,
+                    range_factor=range_factor,
+                    cancel=cancel,
+                )
+            )
+        except InputError as error:
+            found.append(error)
+    return found
+
+
+class _Work:
+    """A landscape that is asked for values, with progress told and the wish to stop obeyed."""
+
+    def __init__(
+        self,
+        land: Landscape,
+        stop: Callable[[int], None],
+        progress: Callable[[int, int], object] | None,
+    ) -> None:
+        self.land = land
+        self._stop, self._progress = stop, progress
+        self._done = self.total = 0
+
+    def value(self, t: npt.ArrayLike, scale: npt.ArrayLike) -> Outcome:
+        """Return the objective at some t and c."""
+        return self.land.value(t, scale, step=self._step)
+
+    def _step(self, n: int) -> None:
+        self._stop(n)
+        if self._progress is not None:
+            self._progress(min(self._done, self.total), self.total)
+        self._done += n
+
+
+def _chosen(work: _Work, given: Float64) -> Fit:
+    """Return the best of given candidates."""
+    work.total = len(given)
+    outcome = work.value(given, given if work.land.mode == "locked" else 1.0)
+    best = _best(work.land, outcome)
+    t = float(given[best])
+    name = "c" if work.land.mode == "locked" else "t"
+    edges = (name,) if len(given) > 1 and t in (given.min(), given.max()) else ()
+    return _fit(work.land, t, float(outcome.value[best]), given, outcome.value, edges)
+
+
+def _searched_curve(work: _Work) -> Fit:
+    """Search t alone; in mode ``locked``, c alone."""
+    land = work.land
+    locked = land.mode == "locked"
+    n = CURVE[1] if not land.cost else _odd(PAIRS / land.cost, *CURVE)
+    along = _axis(land.low, land.high, n, logarithmic=locked)
+    work.total = n + TOPS * ROUNDS * FINE + (40 if land.objective.steps else 0)
+
+    def value(ts: Float64) -> Float64:
+        return work.value(ts, ts if locked else 1.0).value
+
+    outcome = work.value(along, along if locked else 1.0)
+    values = outcome.value
+    best = _best(land, outcome)
+    t, top = float(along[best]), float(values[best])
+    for found in _zoomed(value, along, _tops(values)[:TOPS], logarithmic=locked):
+        if found[1] > top:
+            t, top = found
+    along, values = _with(along, values, t, top)
+    if land.objective.steps:
+        t, top = _middle(value, along, values, logarithmic=locked)
+        along, values = _with(along, values, t, top)
+    edges = (("c" if locked else "t"),) if t in (along[0], along[-1]) else ()
+    return _fit(land, t, top, along, values, edges)
+
+
+def _searched_map(work: _Work) -> Fit:
+    """Search t and c together."""
+    land = work.land
+    share = 1.0
+    if land.cost:
+        share = (PAIRS / land.cost / (MAP[1][0] * MAP[1][1])) ** 0.5
+    n, m = (_odd(share * most, least, most) for least, most in zip(*MAP, strict=True))
+    kind = int(not land.cost)
+    work.total = n * m + MAP_TOPS[kind] * MAP_ROUNDS[kind] * len(AROUND[kind]) + 2 * (n + m)
+    ts = _axis(land.low, land.high, n)
+    cs = scales_between(*SCALE_RANGE, m)
+    grid_t, grid_c = (axis.ravel() for axis in np.meshgrid(ts, cs, indexing="ij"))
+    outcome = work.value(grid_t, grid_c)
+    best = _best(land, outcome)
+    shape = outcome.value.reshape(n, m)
+    t, c, top = float(grid_t[best]), float(grid_c[best]), float(outcome.value[best])
+    if land.objective.steps:  # the candidate that lies deepest in the best step
+        i, j = np.unravel_index(int(_depth(shape >= top - STEP).argmax()), shape.shape)
+        t, c, top = float(ts[i]), float(cs[j]), float(shape[i, j])
+    tops = _map_tops(shape)[: MAP_TOPS[kind]]
+    for found in _climbed(work, ts, cs, shape, tops, AROUND[kind], MAP_ROUNDS[kind]):
+        if found[2] > top + STEP * land.objective.steps:
+            t, c, top = found
+
+    # The two curves through the best. Where one holds a better one, the other goes through that.
+    middle, old = land.objective.steps, (np.nan, np.nan)
+    while old != (t, c):
+        old = t, c
+        along, values, t, top = _on_curve(_at_scale(work, c), ts, t, top, middle=middle)
+        scales, of_scale, c, top = _on_curve(
+            _at_shift(work, t), cs, c, top, middle=middle, logarithmic=True
         )
-        for m in means
+        middle = False
+    ends = {"t": t in (ts[0], ts[-1]), "c": c in (cs[0], cs[-1])}
+    edges = tuple(name for name, at_end in ends.items() if at_end)
+    found_fit = _fit(land, t, top, along, values, edges, scale=c)
+    return replace(
+        found_fit,
+        positions=ts,
+        scales=cs,
+        map=shape,
+        scale_curve=np.column_stack([scales, of_scale]),
     )
+
+
+def _at_scale(work: _Work, scale: float) -> Callable[[Float64], Float64]:
+    return lambda ts: work.value(ts, scale).value
+
+
+def _at_shift(work: _Work, t: float) -> Callable[[Float64], Float64]:
+    return lambda scales: work.value(t, scales).value
+
+
+def _fit(
+    land: Landscape,
+    t: float,
+    value: float,
+    along: Float64,
+    values: Float64,
+    edges: tuple[str, ...],
+    scale: float = 1.0,
+) -> Fit:
+    scale = t if land.mode == "locked" else scale
+    found = land.normalizations(t, scale)
     return Fit(
         normalization=found[0],
-        value=float(values[best]),
-        curve=np.column_stack([ts, values]),
-        shift_mode=shift_mode,
+        value=value,
+        curve=np.column_stack([along, values]),
+        shift_mode=land.mode,
         t=t,
-        at_edge=bool(len(ts) > 1 and t in (ts.min(), ts.max())),
-        objective=objective,
+        at_edge=bool(edges),
+        objective=land.objective.name,
         normalizations=found,
+        scale=scale,
+        edges=edges,
     )
 
 
-def _search(
-    objective: Search, lines: Sequence[tuple[Float64, Float64]], mode: ShiftMode
-) -> Callable[[Float64], Outcome]:
-    """Return the objective as a function of t (n,)."""
-
-    def search(ts: Float64) -> Outcome:
-        scale = ts if mode == "locked" else np.ones(len(ts))
-        return objective(Candidates(lines, line_position(mode, ts, scale), scale))
-
-    return search
+def _best(land: Landscape, outcome: Outcome) -> int:
+    """Return the first of the best; raises `InputError` where there is none."""
+    if np.isnan(outcome.value).all():
+        reason = Counter(outcome.reason).most_common(1)[0][0]
+        raise InputError(f"The objective “{land.objective.name}” has no value here: {reason}.")
+    return int(np.nanargmax(outcome.value))
 
 
-def _coarse(mode: ShiftMode, heads: Sequence[HeadPairs]) -> tuple[Float64, bool]:
-    """Return the coarse candidates, and whether they are equal steps of the logarithm."""
-    low, high = shift_range(mode, np.concatenate([head.key.ravel() for head in heads]))
-    if mode == "locked":
-        return np.geomspace(low, high, COARSE), True
-    return np.linspace(low, high, COARSE), False
+def _odd(wanted: float, least: int, most: int) -> int:
+    """Return the odd number at or below what is wanted, within two odd limits."""
+    return int(min(max((wanted - 1) // 2 * 2 + 1, least), most))
+
+
+def _axis(low: float, high: float, n: int, *, logarithmic: bool = False) -> Float64:
+    if logarithmic:
+        return scales_between(low, high, n)
+    grid: Float64 = np.linspace(low, high, n)
+    return grid
+
+
+def _with(along: Float64, values: Float64, at: float, value: float) -> tuple[Float64, Float64]:
+    """Return a curve with one more candidate, unless it is one already."""
+    where = int(np.searchsorted(along, at))
+    if where < len(along) and along[where] == at:
+        return along, values
+    return np.insert(along, where, at), np.insert(values, where, value)
+
+
+def _on_curve(
+    value: Callable[[Float64], Float64],
+    along: Float64,
+    at: float,
+    top: float,
+    *,
+    middle: bool,
+    logarithmic: bool = False,
+) -> tuple[Float64, Float64, float, float]:
+    """Return a curve with a known place on it, and its best: that place unless one is better."""
+    along, values = _with(along, value(along), at, top)
+    best = int(np.nanargmax(values))
+    if values[best] > top:
+        at, top = float(along[best]), float(values[best])
+    if middle:
+        at, top = _middle(value, along, values, logarithmic=logarithmic)
+        along, values = _with(along, values, at, top)
+    return along, values, at, top
 
 
 def _tops(values: Float64) -> npt.NDArray[np.intp]:
-    """Return where the curve (n,) is not below its neighbours, highest first, at most `TOPS`."""
+    """Return where the curve (n,) is not below its neighbours, highest first."""
     filled = np.where(np.isnan(values), -np.inf, values)
     padded = np.concatenate([[-np.inf], filled, [-np.inf]])
     top = (filled >= padded[:-2]) & (filled >= padded[2:]) & np.isfinite(filled)
     found = np.flatnonzero(top)
-    return found[np.argsort(-filled[found], kind="stable")][:TOPS]
+    return found[np.argsort(-filled[found], kind="stable")]
 
 
-def _refine(
-    search: Callable[[Float64], Outcome],
-    ts: Float64,
-    top: int,
+def _map_tops(values: Float64) -> npt.NDArray[np.intp]:
+    """Return where the map (n, m) is not below its eight neighbours, highest first: (tops, 2)."""
+    filled = np.where(np.isnan(values), -np.inf, values)
+    padded = np.pad(filled, 1, constant_values=-np.inf)
+    n, m = values.shape
+    top = np.isfinite(filled)
+    for i in range(3):
+        for j in range(3):
+            top &= filled >= padded[i : i + n, j : j + m]
+    found = np.argwhere(top)
+    return found[np.argsort(-filled[top], kind="stable")]
+
+
+def _zoomed(
+    value: Callable[[Float64], Float64],
+    along: Float64,
+    tops: npt.NDArray[np.intp],
+    *,
     logarithmic: bool,
-    step: Callable[[], None],
-) -> tuple[float, float]:
-    """Return t and value of the top between a coarse candidate's neighbours."""
-    low, high = float(ts[max(top - 1, 0)]), float(ts[min(top + 1, len(ts) - 1)])
-    best = float(ts[top]), -np.inf
+) -> list[tuple[float, float]]:
+    """Return t and value of each top between a coarse candidate's neighbours."""
+    axis = np.log(along) if logarithmic else along
+    low, high = axis[np.maximum(tops - 1, 0)], axis[np.minimum(tops + 1, len(axis) - 1)]
+    best = [(float(along[top]), -np.inf) for top in tops]
     for _ in range(ROUNDS):
-        step()
-        grid = np.geomspace(low, high, FINE) if logarithmic else np.linspace(low, high, FINE)
-        values = search(grid).value
-        if np.isnan(values).all():
-            break
-        i = int(np.nanargmax(values))
-        best = max(best, (float(grid[i]), float(values[i])), key=lambda found: found[1])
-        low, high = float(grid[max(i - 1, 0)]), float(grid[min(i + 1, FINE - 1)])
+        grids = np.linspace(low, high, FINE, axis=1)  # (tops, FINE)
+        ts = np.exp(grids) if logarithmic else grids
+        ts = np.clip(ts, along[0], along[-1])
+        found = value(ts.ravel()).reshape(ts.shape)
+        found = np.where(np.isnan(found), -np.inf, found)
+        at = found.argmax(axis=1)
+        for i, j in enumerate(at):
+            if found[i, j] > best[i][1]:
+                best[i] = float(ts[i, j]), float(found[i, j])
+        rows = np.arange(len(tops))
+        low, high = grids[rows, np.maximum(at - 1, 0)], grids[rows, np.minimum(at + 1, FINE - 1)]
     return best
 
 
-def _heads(heads: Any) -> list[HeadPairs]:
-    several = [heads] if hasattr(heads, "query") else list(heads)
-    if not several:
-        raise InputError("A fit needs at least one head.")
-    found = []
-    for head in several:
-        q, k = as_vectors(head.query, head.key)
-        if not len(q) or not len(k):
-            raise InputError("A fit needs at least one query and one key in every head.")
-        found.append(HeadPairs(q, k, as_mask(getattr(head, "mask", None), (len(q), len(k)))))
-    return found
+def _climbed(
+    work: _Work,
+    ts: Float64,
+    cs: Float64,
+    values: Float64,
+    tops: npt.NDArray[np.intp],
+    around: Float64,
+    rounds: int,
+) -> list[tuple[float, float, float]]:
+    """Return t, c and value of each top of a map, from steps uphill that become smaller."""
+    logs = np.log(cs)
+    t, log_c = ts[tops[:, 0]], logs[tops[:, 1]]
+    c, best = cs[tops[:, 1]], values[tops[:, 0], tops[:, 1]]
+    width = np.full(len(tops), 0.5)  # in coarse steps
+    steps = ts[1] - ts[0], logs[1] - logs[0]
+    for _ in range(rounds):
+        reach = width[:, None]
+        new_t = np.clip(t[:, None] + reach * steps[0] * around[:, 0], ts[0], ts[-1])
+        new_log = np.clip(log_c[:, None] + reach * steps[1] * around[:, 1], logs[0], logs[-1])
+        new_c = np.clip(np.exp(new_log), cs[0], cs[-1])
+        found = work.value(new_t.ravel(), new_c.ravel()).value.reshape(new_t.shape)
+        found = np.where(np.isnan(found), -np.inf, found)
+        at = found.argmax(axis=1)
+        rows = np.arange(len(tops))
+        better = found[rows, at] > best
+        t = np.where(better, new_t[rows, at], t)
+        c = np.where(better, new_c[rows, at], c)
+        log_c = np.where(better, new_log[rows, at], log_c)
+        best = np.where(better, found[rows, at], best)
+        width = np.where(better, width, width / 2)
+    return [(float(a), float(b), float(v)) for a, b, v in zip(t, c, best, strict=True)]
+
+
+def _depth(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Return how many candidates each one of a region (n, m) lies from its border, 0 outside."""
+    depth = np.zeros(inside.shape, dtype=np.intp)
+    n, m = inside.shape
+    while inside.any():
+        depth += inside
+        padded = np.pad(inside, 1, mode="edge")  # the end of a range is no border of the step
+        inside = inside & np.logical_and.reduce(
+            [padded[i : i + n, j : j + m] for i in range(3) for j in range(3)]
+        )
+        if depth.max() > max(n, m):
+            break
+    return depth
+
+
+def _middle(
+    value: Callable[[Float64], Float64], along: Float64, values: Float64, *, logarithmic: bool
+) -> tuple[float, float]:
+    """Return the middle of the widest best step of a curve, and the value there.
+
+    The first of equally wide ones. Its ends are narrowed down between the last candidate on the
+    step and the first beyond it.
+    """
+    axis = np.log(along) if logarithmic else along
+    top = float(np.nanmax(values))
+    on = np.concatenate([[False], values >= top - STEP, [False]])  # NaN is on no step
+    first = np.flatnonzero(on[1:] & ~on[:-1])
+    last = np.flatnonzero(on[:-1] & ~on[1:]) - 1
+    widest = int(np.argmax(axis[last] - axis[first]))
+    first, last = first[widest], last[widest]
+
+    def place(x: float) -> float:
+        at = float(np.exp(x)) if logarithmic else x
+        return min(max(at, float(along[0])), float(along[-1]))
+
+    ends = []
+    for inner, beyond in ((first, first - 1), (last, last + 1)):
+        inside = float(axis[inner])
+        if 0 <= beyond < len(axis):
+            outside = float(axis[beyond])
+            for _ in range(3):
+                grid = np.linspace(inside, outside, 6)[1:-1]
+                found = value(np.array([place(float(x)) for x in grid])) >= top - STEP
+                n = int(np.argmin(np.append(found, False)))  # so many are on the step
+                points = [inside, *grid.tolist(), outside]
+                inside, outside = points[n], points[n + 1]
+        ends.append(inside)
+    at = place(0.5 * (ends[0] + ends[1]))
+    there = float(value(np.array([at]))[0])
+    if there >= top - STEP:
+        return at, there
+    best = int(np.nanargmax(values))
+    return float(along[best]), top
 
 
 def _candidates(candidates: npt.ArrayLike, mode: ShiftMode) -> Float64:

@@ -9,13 +9,12 @@ import pytest
 from sklearn.decomposition import PCA
 
 from attnviz_gui.geometry.correlation import correlate
-from attnviz_gui.geometry.fit import fit
+from attnviz_gui.geometry.fit import Landscape, fit
 from attnviz_gui.geometry.normalization import (
     SCALE_RANGE,
     SHIFT_MODES,
     ShiftMode,
     shift_range,
-    shift_vector,
 )
 from attnviz_gui.session.picture import make_picture
 from tests.geometry.oracles import cosine_objective
@@ -81,6 +80,7 @@ def test_a_fit_is_never_below_any_slider_position(capybara: Capture, mode: Shift
             correlate(*found.normalization.apply(live.query, live.key)), abs=1e-12
         )
         low, high = shift_range(mode, live.key)
-        for t in np.linspace(low, high, 60):
-            shift = shift_vector(mode, t, t, live.query_mean, live.key_mean)
-            assert found.value >= correlate(live.query, live.key + shift) - 1e-9
+        land = Landscape(live, "cosine", mode)
+        for t in np.linspace(low, high, 20 if mode == "lifted" else 60):
+            (at,) = land.normalizations(t, t if mode == "locked" else 1.0)
+            assert found.value >= correlate(*at.apply(live.query, live.key)) - 1e-9

@@ -140,4 +140,4 @@ def test_a_new_objective_is_one_entry(monkeypatch: pytest.MonkeyPatch):
     query, key = np.random.default_rng(3).normal(size=(2, 6, 4)) + 1.0
     assert correlate(query, key, "small keys") == pytest.approx(-(key**2).sum())
     found = fit(SmallHead(query, key, None), "small keys")
-    assert found.t == pytest.approx(-key.mean(), abs=1e-6)
+    assert found.t == pytest.approx(-key.mean(), abs=1e-4)

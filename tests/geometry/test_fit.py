@@ -20,6 +20,7 @@ from attnviz_gui.geometry.normalization import (
     shift_range,
 )
 from attnviz_gui.geometry.pearson import EQUAL_DOTS, pearson
+from attnviz_gui.geometry.transforms import balancing, lift, transform_vectors
 from tests.geometry.oracles import cosine_objective
 from tests.geometry.strategies import SmallHead, heads
 
@@ -42,12 +43,21 @@ def fine_grid(mode: ShiftMode, key: np.ndarray, n: int) -> np.ndarray:
 def test_the_search_misses_nothing_that_a_fine_grid_finds(seed: int, d: int, mode: ShiftMode):
     head = random_head(seed, d=d, mask=np.tri(25, dtype=bool) if seed % 2 else None)
     found = fit(head, shift_mode=mode)
-    base, direction = shift_line(mode, head.query.mean(axis=0), head.key.mean(axis=0))
-    grid = fine_grid(mode, head.key, 5_001)
-    position = grid**2 if mode == "locked" else grid
-    values = pearson(
-        PairMoments(head.query, head.key, head.mask).along(base, direction, position)
-    ).value
+    query, key = head.query, head.key
+    if mode == "balanced":
+        query, key = transform_vectors(query, key, balancing(query, key))
+    base, direction = shift_line(mode, query.mean(axis=0), key.mean(axis=0))
+    if mode == "lifted":
+        values = np.array(
+            [
+                correlate(*lift(query, key + t * direction), mask=head.mask)
+                for t in fine_grid(mode, key, 301)
+            ]
+        )
+    else:
+        grid = fine_grid(mode, key, 5_001)
+        position = grid**2 if mode == "locked" else grid
+        values = pearson(PairMoments(query, key, head.mask).along(base, direction, position)).value
     assert found.value >= np.nanmax(values) - 1e-9
     assert found.value == pytest.approx(
         cosine_objective(*found.normalization.apply(head.query, head.key), head.mask), abs=1e-10

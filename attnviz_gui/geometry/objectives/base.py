@@ -94,6 +94,8 @@ class Objective:
     steps : bool
         Whether it moves in steps as a and c do: where a whole range is best, a fit takes its
         middle.
+    uses_attention : bool
+        Whether it asks for each query's most attended key, `HeadPairs.strongest`.
     candidates : tuple of float or None
         The t that a fit in mode ``constant`` chooses from, and no others; None to search.
     """
@@ -107,6 +109,7 @@ class Objective:
     pools_layer: bool = False
     about_scale: str = ""
     steps: bool = False
+    uses_attention: bool = False
     candidates: tuple[float, ...] | None = None
 
 

@@ -113,4 +113,5 @@ NEIGHBOURS = Objective(
     prepare=prepare,
     about_scale="c matters: it decides which axes the plane shows.",
     steps=True,
+    uses_attention=True,
 )
