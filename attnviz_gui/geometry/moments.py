@@ -57,6 +57,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnviz_gui.geometry.arrays import as_mask, as_vectors, in_range
+from attnviz_gui.geometry.buffers import Buffers
 from attnviz_gui.geometry.masks import Everything, counted_pairs
 from attnviz_gui.geometry.pearson import Sums, no_pairs, not_finite, pool, sums_of
 
@@ -75,6 +76,8 @@ BLOCK = 1 << 15
 CANCELLED = 1e-4
 # A shift as near to a line as this, beside the size of its terms, lies on it.
 ON_LINE = 4 * np.finfo(np.float64).eps
+# Nobody holds these arrays longer than a call.
+_SCRATCH = Buffers()
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +247,8 @@ class PairMoments:
         table = np.empty((7, n))
         lost = np.empty(n, dtype=bool)
         step = min(max(1, BLOCK // n_keys), max(n, 1))
-        scratch = np.empty((4, step, n_keys))
+        scratch = _SCRATCH.take((4, max(BLOCK, n_keys)))[:, : step * n_keys]
+        scratch = scratch.reshape(4, step, n_keys)
         for first in range(0, n, step):
             part = slice(first, first + step)
             of_part = t[part]
