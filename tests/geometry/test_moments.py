@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -179,3 +181,109 @@ def test_many_texts_need_no_matrix_of_pairs():
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < n * n / 4
+
+
+def exact_objective(query: np.ndarray, key: np.ndarray, shift: np.ndarray) -> float:
+    """-Pearson(dot, cosine distance) over all pairs, in rational numbers.
+
+    Only roots are not rational: they are taken to 60 digits. No rounding before the last step.
+    """
+    digits = 10**60
+
+    def root(value: Fraction) -> Fraction:
+        large = value * digits * digits
+        return Fraction(math.isqrt(large.numerator * large.denominator), large.denominator * digits)
+
+    q = [[Fraction(float(x)) for x in row] for row in query]
+    k = [
+        [Fraction(float(x)) + Fraction(float(a)) for x, a in zip(row, shift, strict=True)]
+        for row in key
+    ]
+    # Made of a size near 1, where 60 digits are 60 digits.
+    q_size, k_size = (max(abs(x) for row in side for x in row) for side in (q, k))
+    pairs = []
+    for i in q:
+        for j in k:
+            a, b = [x / q_size for x in i], [x / k_size for x in j]
+            if any(a) and any(b):
+                dot = sum(x * y for x, y in zip(a, b, strict=True))
+                norms = root(sum(x * x for x in a)) * root(sum(x * x for x in b))
+                pairs.append((dot, dot / norms))
+    mean_x = sum(x for x, _ in pairs) / len(pairs)
+    mean_y = sum(y for _, y in pairs) / len(pairs)
+    xx = sum((x - mean_x) ** 2 for x, _ in pairs)
+    yy = sum((y - mean_y) ** 2 for _, y in pairs)
+    xy = sum((x - mean_x) * (y - mean_y) for x, y in pairs)
+    return float(xy / (root(xx) * root(yy)))
+
+
+def check_exactly(query: np.ndarray, key: np.ndarray, tolerance: float) -> None:
+    """Compare one shift and a line of shifts with rational numbers; sides in float64."""
+    d = key.shape[1]
+    direction = np.ones(d) * np.abs(key.astype(np.float64)).mean()
+    moments = PairMoments(query, key)
+    values = pearson(moments.along(np.zeros(d), direction, np.array([-1, 0, 0.25]))).value
+    for position, value in zip((-1, 0, 0.25), values, strict=True):
+        shift = position * direction
+        assert abs(value - exact_objective(query, key, shift)) < tolerance
+        assert abs(pearson(PairMoments(query, key).at(shift)).value[0] - value) < tolerance
+
+
+@pytest.mark.parametrize("small", [1e-6, 1e-30, 1e-100])
+def test_norms_near_zero_are_exact(small):
+    rng = np.random.default_rng(11)
+    query, key = rng.normal(size=(2, 5, 3))
+    query[1] *= small
+    key[2] *= small
+    check_exactly(query, key, 1e-12)
+
+
+@pytest.mark.parametrize(("mean", "tolerance"), [(1e2, 1e-12), (1e4, 1e-10)])
+def test_means_far_larger_than_the_spread_are_exact(mean, tolerance):
+    rng = np.random.default_rng(12)
+    query, key = rng.normal(size=(2, 5, 3))
+    check_exactly(query + mean, key - mean, tolerance)
+    check_exactly(query, key + mean * np.array([1, -1, 0.5]), tolerance)
+
+
+def test_half_precision_is_read_as_the_numbers_it_holds():
+    rng = np.random.default_rng(13)
+    query, key = (rng.normal(size=(2, 6, 4)) * 30).astype(np.float16)
+    check_exactly(query, key, 1e-13)
+    wide = PairMoments(query.astype(np.float64), key.astype(np.float64)).at(np.full(4, 0.5))
+    np.testing.assert_array_equal(PairMoments(query, key).at(np.full(4, 0.5)).table, wide.table)
+
+
+def test_subnormal_half_precision_is_exact():
+    # 6e-8 is the smallest number that float16 holds.
+    rng = np.random.default_rng(14)
+    query, key = (rng.integers(-40, 40, size=(2, 5, 3)) * 6e-8).astype(np.float16)
+    assert query.any()
+    check_exactly(query, key, 1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-300, 5e-324])
+def test_vectors_too_small_to_square_have_no_wrong_value(size):
+    rng = np.random.default_rng(15)
+    query, key = rng.integers(-9, 9, size=(2, 5, 3)) * size
+    for a, b in ((query, key), (query, key / size), (query / size, key)):
+        outcome = pearson(PairMoments(a, b).at(np.zeros(3)))
+        if np.isnan(outcome.value[0]):
+            assert outcome.reason[0]
+        else:
+            assert abs(outcome.value[0] - exact_objective(a, b, np.zeros(3))) < 1e-10
+
+
+@pytest.mark.parametrize("mask", ["all", "causal", "random"])
+def test_a_slider_that_moves_along_a_line_shows_what_fresh_moments_show(mask):
+    rng = np.random.default_rng(16)
+    query, key = rng.normal(size=(2, T, 6)) + 1
+    moments = PairMoments(query, key, mask_named(mask))
+    centroid = query.mean(axis=0) - key.mean(axis=0)
+    ways = [t * np.ones(6) for t in np.linspace(-2, 2, 9)]
+    ways += [t * centroid for t in np.linspace(0, 1, 9)]
+    ways += [rng.normal(size=6) for _ in range(4)] + [np.zeros(6)] * 3
+    for shift in ways:
+        value = pearson(moments.at(shift)).value[0]
+        expected = cosine_objective_of_arrays(query, key + shift, mask_named(mask))
+        assert abs(value - expected) < 1e-12
