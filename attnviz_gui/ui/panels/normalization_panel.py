@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 from attnviz_gui.geometry.correlation import OBJECTIVES
 from attnviz_gui.geometry.normalization import SCALE_RANGE, SHIFT_MODES, ShiftMode, shift_range
 from attnviz_gui.session.document import MOST_SHIFT
-from attnviz_gui.session.offload import at_once
+from attnviz_gui.session.offload import LIVE_PAIRS, at_once
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.panels.slider import RealSlider
@@ -271,6 +271,10 @@ class NormalizationPanel(QGroupBox):
             return
         if picture.n_pairs <= _PROVEN_AT_ONCE:
             self._show_proof(picture.attention_difference(frame))
+            return
+        if self.document.dragging and picture.n_pairs > LIVE_PAIRS:
+            # Millions of pairs at once beside the frames would take the frames' time.
+            self.proof.setText("attention: proved where the slider rests")
             return
         # While a slider moves the line says what was last proved, a frame or two behind.
         if not self.document.dragging:
