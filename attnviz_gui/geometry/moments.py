@@ -76,6 +76,8 @@ BLOCK = 1 << 15
 CANCELLED = 1e-4
 # A shift as near to a line as this, beside the size of its terms, lies on it.
 ON_LINE = 4 * np.finfo(np.float64).eps
+# The squares of vectors below this length may have lost digits.
+TINY = 1e-140
 # Nobody holds these arrays longer than a call.
 _SCRATCH = Buffers()
 
@@ -160,13 +162,13 @@ class PairMoments:
         self._empty = True
         if not self._finite:
             return
-        norm = _lengths(q)
+        unit, norm = _directions(q)
         rows, columns, pairs = counted_pairs(allowed, norm > 0, len(k))
         if pairs is None:
             return
         self._empty = False
         if not rows.all():
-            q, norm = q[rows], norm[rows]
+            q, unit, norm = q[rows], unit[rows], norm[rows]
         if not columns.all():
             k = k[columns]
         self._raw_key = k
@@ -175,7 +177,6 @@ class PairMoments:
         self._query_size = float(norm.max())
         self._query_mean, self._key_mean = q.mean(axis=0), k.mean(axis=0)
 
-        unit = q / norm[:, None]
         mean = unit.mean(axis=0)
         self._mu = float(np.sqrt(mean @ mean))
         self._h = mean / self._mu if self._mu > 1e-100 else np.eye(len(mean))[0]
@@ -432,19 +433,19 @@ class PairMoments:
 
     def _from_pairs(self, shift: Float64) -> Sums:
         """Return what `_evaluate` does for one shift (d,), by going through the pairs."""
-        y = self._turn(self._raw_key + shift)
-        length = _lengths(y)
+        shifted = self._raw_key + shift
+        unit, length = _directions(shifted)
         counted = length > 0
         if not counted.any():
             return no_pairs(1)
-        v = np.divide(1, length, out=np.zeros_like(length), where=counted)
-        eta, rest = y[:, 0] * v, np.einsum("td,td->t", y[:, 1:], y[:, 1:]) * v * v
+        y, unit = self._turn(shifted), self._turn(unit)
+        eta, rest = unit[:, 0], np.einsum("td,td->t", unit[:, 1:], unit[:, 1:])
         side = -1.0 if eta.sum() < 0 else 1.0
         delta = 0.5 * ((1 - side * eta) ** 2 + rest)
         parts = []
         for rows, keys, mask in self._pairs.blocks():
             x = self._p[rows] @ y[keys].T + self._x_of_key[keys]
-            z = (self._e[rows] @ y[keys].T) * v[keys] - side * self._mu * delta[keys]
+            z = self._e[rows] @ unit[keys].T - side * self._mu * delta[keys]
             allowed = np.broadcast_to(counted[keys], x.shape)
             if mask is not None:
                 allowed = np.logical_and(allowed, mask)
@@ -454,10 +455,22 @@ class PairMoments:
         return pooled
 
 
-def _lengths(vectors: Float64) -> Float64:
-    """Return the length of each vector (n, d)."""
-    length: Float64 = np.sqrt(np.einsum("td,td->t", vectors, vectors))
-    return length
+def _directions(vectors: Float64) -> tuple[Float64, Float64]:
+    """Return vectors (n, d) at length 1, 0 where they are zero, and their lengths (n,).
+
+    Also where squares leave double precision; a length is above 0 where the vector is not zero.
+    """
+    length = np.sqrt(np.einsum("td,td->t", vectors, vectors))
+    small = length < TINY
+    if not small.any():
+        return vectors / length[:, None], length
+    size = np.abs(vectors[small]).max(axis=1)
+    scaled = vectors[small] / np.where(size > 0, size, 1)[:, None]
+    of_scaled = np.sqrt(np.einsum("td,td->t", scaled, scaled))
+    unit = vectors / np.where(small, 1, length)[:, None]
+    unit[small] = scaled / np.where(size > 0, of_scaled, 1)[:, None]
+    length[small] = size * of_scaled
+    return unit, length
 
 
 def _place(line: _Line, shift: Float64) -> float | None:

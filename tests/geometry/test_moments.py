@@ -229,7 +229,7 @@ def check_exactly(query: np.ndarray, key: np.ndarray, tolerance: float) -> None:
         assert abs(pearson(PairMoments(query, key).at(shift)).value[0] - value) < tolerance
 
 
-@pytest.mark.parametrize("small", [1e-6, 1e-30, 1e-100])
+@pytest.mark.parametrize("small", [1e-6, 1e-30, 1e-100, 1e-200])
 def test_norms_near_zero_are_exact(small):
     rng = np.random.default_rng(11)
     query, key = rng.normal(size=(2, 5, 3))
