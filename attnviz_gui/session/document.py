@@ -14,7 +14,7 @@ from psygnal import Signal
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.correlation import objective_named
-from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode, shift_vector
+from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode
 from attnviz_gui.session.corpus import Corpus, CorpusFrames, make_corpus
 from attnviz_gui.session.fits import Basis, Fits, HeadFit
 from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
@@ -285,11 +285,10 @@ class Document:
             near = self._picture.before
             if self._dragging and self._last_frame is not None:
                 near = self._last_frame
-            shift = shift_vector(s.mode, s.t, s.scale, live.query_mean, live.key_mean)
-            if near is self._picture.before and s.scale == 1 and not shift.any():
-                self._frame = self._last_frame = near  # nothing was moved
-                return near
-            self._frame = self._last_frame = live.frame(shift, s.scale, near=near.projection)
+            frame = live.at(s.mode, s.t, s.scale, near=near.projection)
+            if near is self._picture.before and frame.unmoved:
+                frame = near
+            self._frame = self._last_frame = frame
         return self._frame
 
     def move(

@@ -179,7 +179,7 @@ class Picture:
         """Return the largest change of the whole head's attention under the frame's a and c."""
         if self.whole:
             return frame.attention_difference
-        return self.full.frame(frame.shift, frame.scale).attention_difference
+        return self.full.like(frame).attention_difference
 
     def _visible(self, matrix: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         if self.whole:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from attnviz_gui.errors import InputError
+from attnviz_gui.geometry.normalization import SHIFT_MODES
 from attnviz_gui.session.document import Document, Focus
 from attnviz_gui.session.watch import WatchedPair, watch_at
 from tests.samples import random_capture
@@ -63,6 +64,21 @@ def test_reset_leaves_the_locked_mode_whose_shift_is_never_zero(document):
     document.reset()
     assert document.sliders.mode == "constant"
     np.testing.assert_allclose(document.frame.key, document.picture.before.key)
+
+
+@pytest.mark.parametrize("show_special", [True, False])
+def test_every_mode_is_drawn_and_leaves_the_attention(document, show_special):
+    document.set_options(show_special=show_special)
+    picture, d = document.picture, document.picture.live.key.shape[1]
+    for mode in SHIFT_MODES:
+        document.move(mode=mode, t=0.6, scale=2.0)
+        frame = document.frame
+        assert frame.key.shape[1] == d + (mode == "lifted")
+        assert picture.attention_difference(frame) < 1e-5
+        document.move(t=0.0, scale=1.0)
+        assert (document.frame is picture.before) == (mode in ("constant", "centroid"))
+    document.move(mode="lifted", t=0.6)
+    assert document.frame.rank_disagreements == 0
 
 
 def test_scale_stays_in_its_range(document):
