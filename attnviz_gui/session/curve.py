@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ALONG = 129  # samples of a curve; odd, so that the middle (no shift, c = 1) is one
 ACROSS = 25  # samples of c in a map
 FEWEST = 33, 9  # of t and of c, where each costs a pass over all pairs
-PAIRS = 12_000_000  # pairs that the samples of a plot may pass over
+PAIRS = 40_000_000  # pairs that the samples of a plot may pass over
 EACH = 60_000  # pairs in whose time a sample does what does not depend on their number
 FINE = 9  # samples of each refinement of the best, along each axis
 
