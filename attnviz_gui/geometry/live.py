@@ -7,7 +7,7 @@ unchanged then shows the rounding of the recorded attention (float32), not of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     Float64 = npt.NDArray[np.float64]
     IndexArray = npt.NDArray[np.intp]
-    Rows = slice | npt.NDArray[np.intp] | npt.NDArray[np.bool_]
 
 __all__ = ["Frame", "LiveHead", "strongest_keys", "strongest_pairs", "top_entries"]
 
@@ -114,9 +113,10 @@ class LiveHead:
         """
         if frame.basis is None or frame.basis.transform is None:
             return self.frame(frame.shift, frame.scale, lifted=frame.lifted)
-        if self._other is None or self._other.transform is not frame.basis.transform:
-            self._other = self._transformed(frame.basis.transform)
-        return self._in_basis(self._other, frame.inner_shift, frame.scale, None)
+        other = self._other  # a worker may come by at the same moment
+        if other is None or other.transform is not frame.basis.transform:
+            other = self._other = self._transformed(frame.basis.transform)
+        return self._in_basis(other, frame.inner_shift, frame.scale, None)
 
     def frame(
         self,
@@ -249,8 +249,6 @@ class Frame:
         The head in the coordinates that are drawn, where a transform leads to them.
     lifted : bool
         Keys have one more coordinate, which makes them equally long.
-    vectors : pair of (T_q, d) and (T_k, d), or None
-        The normalised vectors where they are given: those of a `part`.
     """
 
     live: LiveHead
@@ -260,7 +258,6 @@ class Frame:
     near: Projection | None = None
     basis: LiveHead | None = None
     lifted: bool = False
-    vectors: tuple[Float64, Float64] | None = None
 
     @property
     def normalization(self) -> Normalization:
@@ -282,16 +279,12 @@ class Frame:
     @lazy
     def query(self) -> Float64:
         """Normalised queries c M q, (T_q, d), or (T_q, d + 1) where lifted."""
-        if self.vectors is not None:
-            return self.vectors[0]
         query = self.scale * self._head.query
         return _with_column(query, np.zeros(len(query))) if self.lifted else query
 
     @lazy
     def key(self) -> Float64:
         """Normalised keys M⁻ᵀ(k + a) / c, (T_k, d), or (T_k, d + 1) where lifted."""
-        if self.vectors is not None:
-            return self.vectors[1]
         key = (self._head.key + self.inner_shift) / self.scale
         return _with_column(key, self.height / self.scale) if self.lifted else key
 
@@ -300,30 +293,9 @@ class Frame:
         """The lifted keys' last coordinate before it is divided by c, (T_k,)."""
         return self._head.plane.height(self.inner_shift)
 
-    def part(self, queries: Rows = slice(None), keys: Rows = slice(None)) -> Frame:
-        """Return the frame of some of the queries and keys, their vectors as they are here.
-
-        Its plane and its correlation are those of the part alone.
-        """
-        live = self.live
-        some = LiveHead(
-            live.query[queries],
-            live.key[keys],
-            live.attention[queries][:, keys],
-            live.mask[queries][:, keys],
-            live.scaling,
-            None if live.bias is None else live.bias[queries][:, keys],
-            live.softcap,
-        )
-        vectors = self.query[queries], self.key[keys]
-        return replace(self, live=some, near=None, vectors=vectors)
-
     @lazy
     def projection(self) -> Projection:
         """The joint plane of the normalised vectors."""
-        if self.vectors is not None:
-            query, key = self.vectors
-            return JointPlane(query, key).at(np.zeros(key.shape[1]), 1.0, near=self.near)
         height = self.height if self.lifted else None
         return self._head.plane.at(self.inner_shift, self.scale, near=self.near, height=height)
 
@@ -339,14 +311,9 @@ class Frame:
 
     @lazy
     def _correlation(self) -> tuple[float, str]:
-        if self.vectors is not None:
-            query, key = self.vectors
-            sums = PairMoments(query, key, self.live.mask).at(np.zeros(key.shape[1]))
-        elif self.lifted:
-            sums = self._sums_lifted()
-        else:
-            sums = self._head.pairs.at(self.inner_shift)
-        outcome = pearson(sums)
+        outcome = pearson(
+            self._sums_lifted() if self.lifted else self._head.pairs.at(self.inner_shift)
+        )
         return -float(outcome.value[0]), outcome.reason[0]
 
     def _sums_lifted(self) -> Sums:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.correlation import correlate
-from attnviz_gui.geometry.live import Frame, LiveHead, strongest_pairs, top_entries
+from attnviz_gui.geometry.live import LiveHead, strongest_pairs, top_entries
 from attnviz_gui.geometry.normalization import SHIFT_MODES, Normalization
 from attnviz_gui.geometry.projection import project
 from tests.geometry.oracles import attention, cosine_objective, cosine_objective_of_arrays
@@ -152,15 +152,6 @@ def test_each_part_of_a_frame_is_computed_once_and_lies_near_the_frame_before():
     assert frame.projection is frame.projection
     expected = project(frame.query, frame.key, near=before.projection)
     np.testing.assert_allclose(frame.projection.query_xy, expected.query_xy, atol=1e-10)
-
-
-def test_some_queries_of_a_frame():
-    rng = np.random.default_rng(3)
-    query, key = rng.normal(size=(2, 12, 6))
-    frame = live_of(SmallHead(query, key, None)).frame(np.full(6, 0.1), 2.0)
-    part: Frame = frame.part(slice(3, 5), np.array([1, 7, 8]))
-    np.testing.assert_allclose(part.dots, frame.dots[3:5][:, [1, 7, 8]], atol=1e-12)
-    np.testing.assert_allclose(part.distances, frame.distances[3:5][:, [1, 7, 8]], atol=1e-12)
 
 
 def test_a_frame_keeps_the_shift_it_was_made_with():
@@ -314,21 +305,6 @@ def test_the_same_normalisation_for_the_tokens_that_are_hidden():
         assert other.lifted == frame.lifted
         assert other.attention_difference < 1e-6
         np.testing.assert_allclose(other.normalization.shift, frame.normalization.shift)
-
-
-@pytest.mark.parametrize("mode", SHIFT_MODES)
-def test_a_part_of_a_frame_keeps_its_vectors(mode):
-    rng = np.random.default_rng(9)
-    query, key = rng.normal(size=(2, 20, 4)) + 0.2
-    live = live_of(SmallHead(query, key, None))
-    frame = live.at(mode, 0.4, 3.0)
-    part = frame.part(np.arange(3), slice(5, 15))
-    np.testing.assert_array_equal(part.key, frame.key[5:15])
-    np.testing.assert_allclose(part.distances, frame.distances[:3, 5:15], atol=1e-13)
-    assert part.attention_difference < 1e-6
-    assert part.correlation == pytest.approx(-cosine_objective(part.query, part.key), abs=1e-12)
-    expected = project(part.query, part.key)
-    np.testing.assert_allclose(part.projection.key_xy, expected.key_xy, atol=1e-12)
 
 
 def test_only_a_frame_of_no_change_is_unmoved():
