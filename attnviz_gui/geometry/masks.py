@@ -502,7 +502,10 @@ def _products(outer: Float64, key: Float64) -> tuple[float, Float64, Float64]:
 def _cross(sums: Float64, key: Float64) -> Float64:
     """Return what `AllowedPairs.cross` does where all keys share the sums, (m, 2 d)."""
     d = key.shape[1]
-    return np.stack([key @ sums[:, :d].T, key @ sums[:, d:].T])
+    out = np.empty((2, len(key), len(sums)))
+    np.matmul(key, sums[:, :d].T, out=out[0])
+    np.matmul(key, sums[:, d:].T, out=out[1])
+    return out
 
 
 def _products_of_pairs(

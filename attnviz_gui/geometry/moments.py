@@ -107,8 +107,9 @@ class _Line:
         The sum xx, and what it is made of.
     mean_x : (2,)
         Mean of x, less mean(q).b.
-    by_v, by_v2 : (T_k, 3), (T_k, 6)
-        What a sum over keys weighs with v_j and v_j²: for xz; for zz, and what it is made of.
+    by_v, by_v2 : (T_k, 3), (T_k, 5)
+        What a sum over keys weighs with v_j and v_j²: for xz; for zz. The last three of zz, from
+        the square on down, are what it is made of.
     by_delta : (T_k, 2)
         n_j G_j + s_j.y.
     r : (2, T_k) or None
@@ -335,11 +336,10 @@ class PairMoments:
         by_v[0] = self._pe + (of_p[:, 2] + of_e[:, 0]) + pe[0]
         by_v[1] = of_p[:, 3] + of_e[:, 1] + pe[1]
         by_v[2] = pe[2]
-        by_v2 = np.empty((6, len(g)))
-        by_v2[3], by_v2[4], by_v2[5] = self._ee + ee[0], ee[1], ee[2]
-        by_v2[0] = by_v2[3] + 2 * of_e[:, 2]
-        by_v2[1] = by_v2[4] + 2 * of_e[:, 3]
-        by_v2[2] = ee[2]
+        by_v2 = np.empty((5, len(g)))
+        by_v2[2], by_v2[3], by_v2[4] = ee[2], ee[1], self._ee + ee[0]
+        by_v2[1] = by_v2[3] + 2 * of_e[:, 3]
+        by_v2[0] = by_v2[4] + 2 * of_e[:, 2]
         everything = isinstance(self._pairs, Everything)  # sum of e_i: 0
         if not everything:
             by_v[0] += gap[0] * r[0]
@@ -370,7 +370,8 @@ class PairMoments:
         The mean of x lacks mean(q).b. `scratch` is (4, n, T_k).
         """
         eta, rest, v, v2 = scratch
-        powers = np.stack([np.ones_like(t), t, t * t], axis=1)  # (n, 3)
+        powers = np.empty((len(t), 3))
+        powers[:, 0], powers[:, 1], powers[:, 2] = 1, t, t * t
         b = line.start + t[:, None] * line.direction
         b_size = np.einsum("nd,nd->n", b, b)
         side = np.where(b[:, 0] + self._mean_along < 0, -1.0, 1.0)
@@ -397,9 +398,9 @@ class PairMoments:
         factor = -0.5 * self._mu * side
         all_xx, terms_xx = powers @ line.xx, powers @ line.xx_terms
         all_xz = np.einsum("nf,nf->n", v @ line.by_v, powers)
-        of_zz = v2 @ line.by_v2  # (n, 6)
+        of_zz = v2 @ line.by_v2  # (n, 5)
         all_zz = np.einsum("nf,nf->n", of_zz[:, :3], powers)
-        terms_zz = np.einsum("nf,nf->n", of_zz[:, 3:], powers)
+        terms_zz = np.einsum("nf,nf->n", of_zz[:, 2:], powers[:, ::-1])
         mean = eta @ count / self._total
         eta -= mean[:, None]
         common_z = factor * mean
@@ -420,16 +421,13 @@ class PairMoments:
         terms_zz += between
         lost |= (all_xx < CANCELLED * terms_xx) | (all_zz < CANCELLED * terms_zz)
         size = np.sqrt(self._size_of_key.max()) + np.sqrt(b_size)
-        rows = [
-            np.full(len(t), self._total),
-            powers[:, :2] @ line.mean_x,
-            common_z + self._mu * side,
-            all_xx,
-            all_xz,
-            all_zz,
-            size,
-        ]
-        return np.stack(rows), lost
+        table = np.empty((7, len(t)))
+        table[0] = self._total
+        table[1] = powers[:, :2] @ line.mean_x
+        table[2] = common_z + self._mu * side
+        table[3], table[4], table[5] = all_xx, all_xz, all_zz
+        table[6] = size
+        return table, lost
 
     def _from_pairs(self, shift: Float64) -> Sums:
         """Return what `_evaluate` does for one shift (d,), by going through the pairs."""
