@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sklearn.decomposition import PCA
 
 from attnviz_gui.geometry.correlation import correlate
 from attnviz_gui.geometry.fit import Landscape, fit
+from attnviz_gui.geometry.masks import TextPairs
 from attnviz_gui.geometry.normalization import (
     SCALE_RANGE,
     SHIFT_MODES,
@@ -84,3 +86,20 @@ def test_a_fit_is_never_below_any_slider_position(capybara: Capture, mode: Shift
         for t in np.linspace(low, high, 20 if mode == "lifted" else 60):
             (at,) = land.normalizations(t, t if mode == "locked" else 1.0)
             assert found.value >= correlate(*at.apply(live.query, live.key)) - 1e-9
+
+
+@pytest.mark.parametrize("mask", [None, "causal"])
+def test_many_texts_fit_as_a_list_of_them_does(capybara: Capture, mask: Literal["causal"] | None):
+    several = list(live_heads(capybara))[::18]
+    n = len(several[0].key)
+    texts = TextPairs([(slice(i, i + n), slice(i, i + n), mask) for i in range(0, 4 * n, n)])
+    together = SimpleNamespace(
+        query=np.concatenate([live.query for live in several]),
+        key=np.concatenate([live.key for live in several]),
+        mask=texts,
+    )
+    allowed = None if mask is None else np.tri(n, dtype=bool)
+    apart = [SimpleNamespace(query=live.query, key=live.key, mask=allowed) for live in several]
+    one, other = fit(together), fit(apart)
+    assert one.value == pytest.approx(other.value, abs=1e-12)
+    assert one.t == pytest.approx(other.t, rel=1e-6)
