@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Fit", "Landscape", "Sample", "fit", "fit_each", "sample"]
 
 # Candidates of a coarse curve, and of t and c on a coarse map; odd numbers, so that the middle (no
-# shift, c = 1) is one. The first of a pair is what it takes where a candidate goes through all
-# pairs of a long text; as many as `PAIRS` pairs allow are taken, up to the second.
-CURVE = 33, 129
-MAP = (17, 13), (65, 33)
+# shift, c = 1) is one. Where a candidate goes through all pairs, as many as `PAIRS` pairs allow are
+# taken, within two limits: short texts have jumps and steps that a coarse grid would miss.
+CURVE, MAP = 129, (65, 33)
+PAIRS_CURVE, PAIRS_MAP = (33, 4097), ((17, 13), (129, 65))
 PAIRS = 8_000_000
 # A top of a curve is refined by ROUNDS grids of FINE candidates, each over the last one's best and
 # its neighbours.
@@ -241,7 +241,11 @@ def _searched_curve(work: _Work) -> Fit:
     """Search t alone; in mode ``locked``, c alone."""
     land = work.land
     locked = land.mode == "locked"
-    n = CURVE[1] if not land.cost else _odd(PAIRS / land.cost, *CURVE)
+    n = CURVE
+    if land.cost:
+        n = _odd(PAIRS / land.cost, *PAIRS_CURVE)
+    if land.mode == "lifted":  # each t has vectors of its own, and nothing to be taken once
+        n = min(n, CURVE)
     along = _axis(land.low, land.high, n, logarithmic=locked)
     work.total = n + TOPS * ROUNDS * FINE + (40 if land.objective.steps else 0)
 
@@ -266,10 +270,11 @@ def _searched_curve(work: _Work) -> Fit:
 def _searched_map(work: _Work) -> Fit:
     """Search t and c together."""
     land = work.land
-    share = 1.0
+    n, m = MAP
     if land.cost:
-        share = (PAIRS / land.cost / (MAP[1][0] * MAP[1][1])) ** 0.5
-    n, m = (_odd(share * most, least, most) for least, most in zip(*MAP, strict=True))
+        least, most = PAIRS_MAP
+        share = (PAIRS / land.cost / (most[0] * most[1])) ** 0.5
+        n, m = (_odd(share * b, a, b) for a, b in zip(least, most, strict=True))
     kind = int(not land.cost)
     work.total = n * m + MAP_TOPS[kind] * MAP_ROUNDS[kind] * len(AROUND[kind]) + 2 * (n + m)
     ts = _axis(land.low, land.high, n)

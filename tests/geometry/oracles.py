@@ -270,3 +270,15 @@ def attention(
             for j, logit in logits.items():
                 out[i, j] = math.exp(logit - top) / total
     return out
+
+
+def strongest_keys(
+    query: npt.ArrayLike, key: npt.ArrayLike, mask: npt.NDArray[np.bool_] | None = None
+) -> list[int]:
+    """Each query's allowed key of the largest dot product, the first of equals; -1 without one."""
+    q, k = np.asarray(query, dtype=Long), np.asarray(key, dtype=Long)
+    found = []
+    for i in range(len(q)):
+        keys = [j for j in range(len(k)) if mask is None or mask[i, j]]
+        found.append(max(keys, key=lambda j: (_dot(q[i], k[j]), -j)) if keys else -1)
+    return found
