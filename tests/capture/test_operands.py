@@ -156,6 +156,55 @@ def test_what_is_added_is_told_apart() -> None:
     assert (attention(call) - weights).abs().max() <= 1e-6
 
 
+@pytest.mark.parametrize("written", ["row", "column", "copied"])
+def test_what_is_written_through_another_view_is_seen(written: str) -> None:
+    later = torch.ones(40, 40, dtype=torch.bool).triu(1)
+
+    def attend(m: Written, x: torch.Tensor) -> Any:
+        q, k, v = m.split(x)
+        logits = q @ k.mT / 2
+        logits = logits.masked_fill(later, -torch.inf) + position
+        if written == "row":
+            logits[0, 1, 17] += 1.5  # one row of one head, which no sample may hit
+        elif written == "column":
+            logits[..., 3].mul_(0.5)
+        else:
+            position.zero_()  # what was added is no longer what it was
+        return logits.softmax(-1) @ v
+
+    position = torch.randn(H, 40, 40)
+    added = position.clone()
+    model = Written(attend)
+    x = torch.randn(2, 40, E)
+    calls: list[Call] = []
+    weights: list[torch.Tensor] = []
+    with torch.no_grad():
+        with operands.recording(model, calls.append):
+            model(x)
+        position.copy_(added)
+        with operands.watching(model, lambda _place, found: weights.append(found)):
+            model(x)
+    assert (attention(calls[0]) - weights[0]).abs().max() <= 1e-6
+
+
+def test_layers_that_add_the_same_share_it() -> None:
+    position, later = torch.randn(H, 9, 9), torch.ones(9, 9, dtype=torch.bool).triu(1)
+
+    def attend(m: Written, x: torch.Tensor) -> Any:
+        for factor in (0.5, 0.25):
+            q, k, v = m.split(x)
+            logits = (q @ k.mT * factor + position).masked_fill(later.clone(), -torch.inf)
+            x = (logits.softmax(-1) @ v).transpose(1, 2).flatten(2)
+        return x
+
+    calls, weights = read(Written(attend), torch.randn(2, 9, E))
+    assert len(calls) == 2
+    assert calls[0].bias is calls[1].bias is not None
+    assert calls[0].mask is calls[1].mask is not None
+    for call, own in zip(calls, weights, strict=True):
+        assert (attention(call) - own).abs().max() <= 1e-6
+
+
 def test_a_learned_query() -> None:
     def attend(m: Written, x: torch.Tensor) -> Any:
         return (m.latents @ m.k(x).mT).softmax(-1) @ m.v(x)

@@ -1,7 +1,8 @@
 """What a model adds to its product of queries and keys before the softmax, told apart.
 
-The numbers decide: what the softmax was taken of, minus the scaled product, is what was added,
-however the model came to it.
+Where the run was seen to add tensors, and nothing else was done, these are what is added (`sums`).
+Otherwise the numbers decide: what the softmax was taken of, minus the scaled product, is what was
+added, however the model came to it.
 """
 
 from __future__ import annotations
@@ -12,18 +13,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from attnviz_gui.capture.ways.layout import move
+from attnviz_gui.capture.ways.sums import FAR_DOWN, ROUNDING
 from attnviz_gui.capture.ways.windows import _FORBIDDEN
 
 if TYPE_CHECKING:
+    from attnviz_gui.capture.ways.heads import Split
     from attnviz_gui.capture.ways.layout import Layout
+    from attnviz_gui.capture.ways.sums import Sum, Sums
     from attnviz_gui.capture.ways.trace import Origin
-
-# What is further down than this, and to which no attention falls, may not be seen: models take
-# 1e4 or 1e6 off a logit for that.
-_FAR_DOWN = -5e3
-
-# Rounding of a product, in units of its type's and of the vectors' lengths.
-_ROUNDING = 4
 
 # More than any rounding.
 _LARGE = 0.1
@@ -43,6 +40,8 @@ class Explained:
     bias : (O, T_q, T_k) float32 or None
     noise
         How far the bias is known.
+    total
+        What mask and bias are of, where other layers may have the same.
 
     An attention in one operation has (B, H) for O already.
     """
@@ -54,6 +53,7 @@ class Explained:
     mask: torch.Tensor | None = None
     bias: torch.Tensor | None = None
     noise: float = 0.0
+    total: Sum | None = None
 
     @classmethod
     def of_fused(cls, arguments: dict[str, Any]) -> Explained:
@@ -91,7 +91,7 @@ def own_weights(arguments: dict[str, Any]) -> torch.Tensor:
 
 
 def explain(
-    origin: Origin, found: Layout, entries: torch.Tensor, result: torch.Tensor
+    origin: Origin, found: Layout, entries: torch.Tensor, result: torch.Tensor, sums: Sums
 ) -> Explained:
     """Explain what a softmax was taken of.
 
@@ -101,22 +101,27 @@ def explain(
         Where `entries` come from.
     entries, result
         What the softmax was taken of, and what it gave.
+    sums
+        Those of the run.
     """
     assert origin.product is not None
-    query, key = found.operands(origin.product.first, origin.product.second)
+    query, key = found.operands(*origin.product.plain())
     query, key = _with_factors(origin, found, query, key)
     scaling, softcap = origin.scale, None
     if origin.inner is not None:
         scaling, softcap = origin.inner * origin.scale, origin.scale
+    total = sums.of(origin, found, entries, query, key, scaling, softcap)
+    if total is not None:
+        return Explained(query, key, scaling, softcap, total.mask, total.bias, total=total)
     logits = found.arrange(entries)
     added = _added(logits, query, key, scaling, softcap)
     coarse = max((query.dtype, key.dtype, logits.dtype), key=lambda kind: torch.finfo(kind).eps)
     size = abs(scaling) * float(query.float().norm(dim=-1).max() * key.float().norm(dim=-1).max())
-    unit = _ROUNDING * torch.finfo(coarse).eps
+    unit = ROUNDING * torch.finfo(coarse).eps
     mask = None
-    if float(added.min()) < _FAR_DOWN:
+    if float(added.min()) < FAR_DOWN:
         floor = max(_FORBIDDEN, torch.finfo(logits.dtype).min / 2)
-        mask = added >= _FAR_DOWN
+        mask = added >= FAR_DOWN
         mask |= (logits > floor) & (found.arrange(result) > 0)
         added.masked_fill_(~mask, 0)
     low, high = (float(end) for end in torch.aminmax(added))
@@ -160,6 +165,20 @@ class Shared:
     def __init__(self) -> None:
         self._mask: torch.Tensor | None = None
         self._bias: torch.Tensor | None = None
+        self._done: dict[object, tuple[Sum, torch.Tensor | None, torch.Tensor | None]] = {}
+
+    def added(
+        self, found: Explained, split: Split
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Return an attention's mask and bias, each broadcasting to (B, H, T_q, T_k)."""
+        total, how = found.total, (id(found.total), split.sizes, split.order, split.heads)
+        if total is not None and how in self._done:
+            return self._done[how][1:]
+        mask = None if found.mask is None else self.mask(split.unfold(found.mask))
+        bias = None if found.bias is None else self.bias(split.unfold(found.bias), found.noise)
+        if total is not None:
+            self._done[how] = total, mask, bias
+        return mask, bias
 
     def mask(self, mask: torch.Tensor | None) -> torch.Tensor | None:
         """Return a mask (B, H, T_q, T_k) once for all heads if they share it."""

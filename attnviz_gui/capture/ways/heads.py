@@ -60,8 +60,7 @@ class Split(NamedTuple):
         if query.ndim == 3:
             query, key = self.unfold(query), self.unfold(key)
             value = None if value is None else self.unfold(value)
-            mask = None if mask is None else shared.mask(self.unfold(mask))
-            bias = None if bias is None else shared.bias(self.unfold(bias), found.noise)
+            mask, bias = shared.added(found, self)
         if value is None:
             value = key[..., :0]
         group = math.gcd(_group(key), _group(value))

@@ -76,10 +76,10 @@ class Layout:
 
 def take(operand: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """Return (N, I, d) by rows (O, T) of the first two axes, as (O, T, d); a view if it can be."""
-    flat = operand.reshape(-1, operand.shape[-1])
-    if rows.numel() == len(flat) and bool((rows.flatten() == torch.arange(len(flat))).all()):
-        return flat.view(*rows.shape, flat.shape[-1])
-    return flat[rows.to(flat.device)]
+    size = operand.shape[0] * operand.shape[1]
+    if rows.numel() == size and bool((rows.flatten() == torch.arange(size)).all()):
+        return operand if rows.shape == operand.shape[:2] else operand.reshape(*rows.shape, -1)
+    return operand.reshape(size, -1)[rows.to(operand.device)]
 
 
 @lru_cache(maxsize=64)

@@ -31,6 +31,7 @@ from attnviz_gui.capture.ways.frames import Frame, Frames, common
 from attnviz_gui.capture.ways.heads import Rows
 from attnviz_gui.capture.ways.interface import family, implementation
 from attnviz_gui.capture.ways.layout import Chain, Layout, entries, layout, take, value_rows
+from attnviz_gui.capture.ways.sums import Sums
 from attnviz_gui.capture.ways.trace import Origin, Trace
 from attnviz_gui.errors import InputError
 
@@ -270,12 +271,13 @@ class _Recording(_Run):
         super().__init__(model, rest)
         self._on_call = on_call
         self._shared = Shared()
+        self._sums = Sums()
 
     def _read(
         self, pending: _Pending, origin: Origin, entries: torch.Tensor, result: torch.Tensor
     ) -> None:
         assert pending.layout is not None
-        pending.explained = explain(origin, pending.layout, entries, result)
+        pending.explained = explain(origin, pending.layout, entries, result, self._sums)
 
     def _fuse(self, pending: _Pending, arguments: dict[str, Any]) -> None:
         pending.explained = Explained.of_fused(arguments)

@@ -44,6 +44,9 @@ _SCATTERS = frozenset({
 _SOFTMAXES = frozenset({"_softmax", "_safe_softmax", "softmax"})
 _FUSED = "_scaled_dot_product"
 
+# What is no number's bound: smaller than any logit that is not masked.
+_NO_BOUND = -1e9
+
 # Records of tensors that are gone are thrown away once there are so many.
 _MANY = 512
 
@@ -54,9 +57,10 @@ class Product:
 
     Attributes
     ----------
+    numbers
+        What each operand was multiplied by just before the product.
     factor
-        What both operands together were multiplied by, a number, just before the product; times
-        the product's own factor.
+        Both together, times the product's own factor.
     learned
         Which of the operands are weights of the model.
     stack
@@ -65,9 +69,50 @@ class Product:
 
     first: torch.Tensor
     second: torch.Tensor
+    numbers: tuple[float, float]
     factor: float
     learned: tuple[bool, bool]
     stack: tuple[Frame, ...]
+
+    def plain(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the operands as they were before they were multiplied by numbers."""
+        first, second = (
+            tensor if number == 1 else tensor / number
+            for tensor, number in zip((self.first, self.second), self.numbers, strict=True)
+        )
+        return first, second
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What was done to the entries of a product beside moving them and multiplying by numbers.
+
+    Attributes
+    ----------
+    tensor
+        What was added, or True where entries were replaced; broadcasts to `shape`.
+    factor
+        Of what was added.
+    fill
+        What entries were replaced by; None where something was added.
+    chain : Chain
+        The product's moves up to there.
+    shape
+        There.
+    version
+        The tensor's, to tell whether it was written to since.
+    """
+
+    tensor: torch.Tensor
+    factor: float
+    fill: float | None
+    chain: Chain
+    shape: torch.Size
+    version: int
+
+    def intact(self) -> bool:
+        """Return whether the tensor still holds what it held."""
+        return version(self.tensor) == self.version >= 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +131,11 @@ class Origin:
         Factor of the product inside of a tanh; None without one.
     factors
         Tensors that it was multiplied by, each with the chain up to there and the shape there.
+    parts
+        What else was done to the product's entries, in order; None where that is not followed.
+    writes
+        How often the tensor's memory had been written to; it is what is said here as long as that
+        stays so.
     weights
         What the reader returned for the softmax that this is the result of.
     number
@@ -101,6 +151,8 @@ class Origin:
     scale: float = 1.0
     inner: float | None = None
     factors: tuple[tuple[torch.Tensor, Chain, torch.Size], ...] = ()
+    parts: tuple[Part, ...] | None = ()
+    writes: int = 0
     weights: Any = None
     number: float = 1.0
     learned: bool = False
@@ -118,6 +170,25 @@ class _Living:
 
     def __bool__(self) -> bool:
         return not self._memory.expired()
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """What an operation is called, and which of its arguments it writes to."""
+
+    name: str
+    in_place: bool
+    mutable: bool
+    written: frozenset[int]
+
+    @classmethod
+    def of(cls, func: Any) -> _Operation:
+        name = func._schema.name.removeprefix("aten::")
+        in_place = name.endswith("_") and not name.endswith("__")
+        arguments = enumerate(func._schema.arguments)
+        written = {i for i, a in arguments if a.alias_info is not None and a.alias_info.is_write}
+        name = name.rstrip("_") if in_place else name
+        return cls(name, in_place, func._schema.is_mutable, frozenset(written))
 
 
 class Reader(Protocol):
@@ -157,6 +228,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # time.
         self._origins: dict[tuple[Any, ...], tuple[_Living, Origin]] = {}
         self._lost: dict[int, tuple[_Living, Origin]] = {}
+        self._writes: dict[int, int] = {}
+        self._operations: dict[Any, _Operation] = {}
         self._many = _MANY
 
     def __torch_dispatch__(
@@ -165,9 +238,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if self._reader.passes():
             return func(*args, **kwargs)
-        name = func._schema.name.removeprefix("aten::")
-        in_place = name.endswith("_") and not name.endswith("__")
-        name = name.rstrip("_") if in_place else name
+        known = self._operations.get(func)
+        if known is None:
+            known = self._operations[func] = _Operation.of(func)
+        name, in_place = known.name, known.in_place
         if name.startswith(_FUSED):
             self._reader.fused(_bound(func, args, kwargs))
             return func(*args, **kwargs)
@@ -175,25 +249,35 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._note_weighing(args[-2:])
             made = self._product(name, args[-2:], kwargs)
             result = func(*args, **kwargs)
+            if len(args) > 2 and made.product is not None:
+                part = _added(args[0], float(kwargs.get("beta", 1.0)), made, result)
+                made = replace(made, parts=part)
+            self._wrote(known, args, kwargs)
             self._set(result, made)
             return result
         if name in _SOFTMAXES:
             origin = self._of(args[0])
+            # What the layer before left behind is room for this one's.
+            self._purge()
             result = func(*args, **kwargs)
             if origin.product is not None or origin.lost:
+                if self._writes.get(_memory(args[0]), 0) != origin.writes:
+                    origin = replace(origin, parts=None)
                 weights = self._reader.softmax(origin, args[0], result, args[1])
                 self._set(result, _UNKNOWN if weights is None else Origin(weights=weights))
             return result
         if name in _MOVES and not in_place:
             return self._move(name, func, args, kwargs)
         if name in _COPIES or name in _CHANGES:
-            before = [self._of(a) if isinstance(a, torch.Tensor) else _UNKNOWN for a in args]
+            before = [self._whole(a) if isinstance(a, torch.Tensor) else _UNKNOWN for a in args]
             result = func(*args, **kwargs)
+            self._wrote(known, args, kwargs)
             if any(origin is not _UNKNOWN for origin in before) or _numeric(name, args):
                 out = result[0] if isinstance(result, tuple) else result
                 self._set(out, _changed(name, args, kwargs, before, out))
             return result
         result = func(*args, **kwargs)
+        self._wrote(known, args, kwargs)
         scattered = [self._of(t) for t in _tensors(args)] if name in _SCATTERS else []
         scattered = [
             o for o in scattered if o.lost or o.weights or (o.product and not _of_layer(o))
@@ -203,13 +287,30 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             lost = _Living(result), Origin(weights=weights, lost=True)
             self._lost[result.untyped_storage()._cdata] = lost
             self._set(result, _UNKNOWN)
-        elif func._schema.is_mutable and isinstance(result, torch.Tensor):
+        elif known.mutable and isinstance(result, torch.Tensor):
             self._set(result, _UNKNOWN)
         return result
 
+    def _wrote(self, known: _Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Count what an operation wrote to, whichever of its views it was given."""
+        if known.mutable:
+            written = [a for i, a in enumerate(args) if i in known.written]
+            for tensor in _tensors((*written, *kwargs.values())):
+                memory = _memory(tensor)
+                self._writes[memory] = self._writes.get(memory, 0) + 1
+
+    def _whole(self, tensor: torch.Tensor) -> Origin:
+        """Return what is known of a tensor that was perhaps written to through another view."""
+        origin = self._of(tensor)
+        if origin.product is None or origin.parts is None:
+            return origin
+        if self._writes.get(_memory(tensor), 0) == origin.writes:
+            return origin
+        return replace(origin, parts=None)
+
     def _move(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = func(*args, **kwargs)
-        origin = self._of(args[0])
+        origin = self._whole(args[0])
         if origin is _UNKNOWN:
             return result
         if name == "expand" and result.shape == args[0].shape:
@@ -230,19 +331,16 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         learned = (origins[0].learned, origins[1].learned)
         if all(learned) or (any(learned) and name == "addmm"):
             return _UNKNOWN  # a layer of the model
-        factor = float(kwargs.get("alpha", 1.0))
-        factors = [origin.number for origin in origins]
-        first, second = (
-            tensor if number == 1 else tensor / number
-            for tensor, number in zip(operands, factors, strict=True)
-        )
+        alpha = float(kwargs.get("alpha", 1.0))
+        numbers = origins[0].number, origins[1].number
+        first, second = operands
         chain: Chain = ()
         if first.ndim == 2:
             first, second = first[None], second[None]
             chain = ((torch.select, (0, 0), (), -1),)
-        factor *= factors[0] * factors[1]
-        made = Product(first, second, factor, learned, self._reader.stack())
-        return Origin(made, chain, made.factor)
+        factor = alpha * numbers[0] * numbers[1]
+        made = Product(first, second, numbers, factor, learned, self._reader.stack())
+        return Origin(made, chain, factor)
 
     def _note_weighing(self, operands: Any) -> None:
         for which, tensor in enumerate(operands):
@@ -277,12 +375,20 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         if len(self._origins) >= self._many:
             self._purge()
+        writes = self._writes.get(where[0], 0)
+        if origin.writes != writes and origin.product is not None:
+            origin = replace(origin, writes=writes)
         self._origins[where] = _Living(tensor), origin
 
     def _purge(self) -> None:
         self._origins = {w: o for w, o in self._origins.items() if o[0]}
         self._lost = {n: o for n, o in self._lost.items() if o[0]}
         self._many = max(_MANY, 2 * len(self._origins))
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled in a run, and asking costs time at each operation."""
+        return False
 
     def forget(self) -> None:
         """Let go of every tensor."""
@@ -315,8 +421,10 @@ def _changed(
     origin = _broadcast(before[which], args[which], out)
     number = _factor(name, args)
     if number is not None:
-        return replace(origin, scale=origin.scale * number, number=origin.number * number)
-    origin = replace(origin, number=1.0)
+        origin = replace(origin, scale=origin.scale * number, number=origin.number * number)
+        return replace(origin, parts=_scaled(origin.parts, number))
+    parts = _further(name, args, kwargs, which, origin, out)
+    origin = replace(origin, number=1.0, parts=parts)
     if name == "tanh" and origin.inner is None:
         return replace(origin, inner=origin.scale, scale=1.0)
     if (name in ("add", "sub") and which == 1) or (name == "rsub" and which == 0):
@@ -329,8 +437,76 @@ def _changed(
         if isinstance(other, torch.Tensor) and other.numel() < out.numel():
             factor = other if name == "mul" else other.reciprocal()
             factors = (*origin.factors, (factor, origin.chain, out.shape))
-            return replace(origin, factors=factors)
+            return replace(origin, factors=factors, parts=None)
     return origin
+
+
+def _further(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], which: int, origin: Origin,
+    out: torch.Tensor,
+) -> tuple[Part, ...] | None:  # fmt: skip
+    """Return a product's parts after an operation that is no factor; None where that is unclear."""
+    parts = origin.parts
+    if parts is None or out.shape != args[which].shape:
+        return None
+    if name == "tanh":
+        return None if parts or origin.inner is not None else ()
+    if name in ("add", "sub") and which < 2 and len(args) > 1:
+        alpha = float(kwargs.get("alpha", 1)) * (-1 if name == "sub" else 1)
+        if which == 1:  # the other is what it is, the product is multiplied
+            return _added(args[0], 1.0, replace(origin, parts=_scaled(parts, alpha)), out)
+        return _added(args[1], alpha, origin, out)
+    if name == "masked_fill" and which == 0:
+        return _filled(args[1], args[2], origin, out)
+    if name == "where" and len(args) > 2:
+        return _filled(~args[0] if which == 1 else args[0], args[3 - which], origin, out)
+    low = args[1] if name in ("maximum", "clamp", "clamp_min") and len(args) > 1 else None
+    if name == "clamp" and (len(args) > 2 or kwargs):
+        low = None
+    number = _number(low)  # a bound that only masked entries reach
+    return parts if number is not None and which == 0 and number <= _NO_BOUND else None
+
+
+def _added(
+    tensor: Any, factor: float, origin: Origin, out: torch.Tensor
+) -> tuple[Part, ...] | None:
+    if origin.parts is None or factor == 0 or (not isinstance(tensor, torch.Tensor) and not tensor):
+        return origin.parts
+    if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+        return None
+    if _memory(tensor) == _memory(out):  # it was written over
+        return None
+    part = Part(tensor, factor, None, origin.chain, out.shape, version(tensor))
+    return (*origin.parts, part)
+
+
+def _filled(
+    mask: torch.Tensor, by: Any, origin: Origin, out: torch.Tensor
+) -> tuple[Part, ...] | None:
+    number = _number(by)
+    if origin.parts is None or number is None or mask.dtype != torch.bool:
+        return None
+    return (*origin.parts, Part(mask, 1.0, number, origin.chain, out.shape, version(mask)))
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, torch.Tensor) and value.numel() == 1 and value.is_floating_point():
+        return float(value)
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _scaled(parts: tuple[Part, ...] | None, by: float) -> tuple[Part, ...] | None:
+    if not parts or by == 1:
+        return parts
+    return tuple(
+        replace(p, factor=p.factor * by, fill=None if p.fill is None else p.fill * by)
+        for p in parts
+    )
+
+
+def version(tensor: torch.Tensor) -> int:
+    """Return how often a tensor was written to; -1 where nobody counts."""
+    return -1 if tensor.is_inference() else tensor._version
 
 
 def _of_layer(origin: Origin) -> bool:
@@ -397,5 +573,10 @@ def _frozen(value: Any) -> Any:
 
 
 def _where(tensor: torch.Tensor) -> tuple[Any, ...]:
-    storage = tensor.untyped_storage()._cdata
+    storage = _memory(tensor)
     return storage, tensor.storage_offset(), tensor.shape, tensor.stride()
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    number: int = tensor.untyped_storage()._cdata
+    return number

@@ -1,0 +1,198 @@
+"""What was added to a product of queries and keys, put together from the tensors that were added.
+
+A model adds the same mask, and often the same bias, in every layer. What the run was seen to add is
+put together once, for all layers that add it; each layer only has some rows of its logits compared
+with what it says. Where something was done to the logits that was not followed, or where the rows
+differ, there is no sum, and the logits themselves must tell (`explain`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from attnviz_gui.capture.ways.layout import move
+from attnviz_gui.capture.ways.windows import _FORBIDDEN
+
+if TYPE_CHECKING:
+    from attnviz_gui.capture.ways.layout import Layout
+    from attnviz_gui.capture.ways.trace import Origin, Part
+
+# What is further down than this may not be seen, if no attention falls to it: models take 1e4 or
+# 1e6 off a logit for that.
+FAR_DOWN = -5e3
+
+# No attention falls to what is so much below another logit of its row, not in float32.
+_NOTHING = 110.0
+
+# Rounding of a product, in units of its type's and of what its sums are made of.
+ROUNDING = 4
+
+# Rows of each head that are compared.
+_ROWS = 4
+
+# How many sums are remembered: a model's layers may take turns with a few.
+_KEPT = 4
+
+
+@dataclass(eq=False)
+class Sum:
+    """What was added to a product, for all layers that add the same.
+
+    Attributes
+    ----------
+    mask : (O, T_q, T_k) bool or None
+    bias : (O, T_q, T_k) float32 or None
+        Zero where the mask forbids.
+    gap
+        How far what is forbidden lies below something else of its row, at least; infinite where it
+        is forbidden whatever stands there.
+
+    Memory of heads that share their numbers is shared, where the axes allow it.
+    """
+
+    mask: torch.Tensor | None
+    bias: torch.Tensor | None
+    gap: float
+
+
+class Sums:
+    """The sums of a run."""
+
+    def __init__(self) -> None:
+        # The tensors are kept with them, so that no memory is given to another one.
+        self._kept: list[tuple[tuple[Part, ...], tuple[object, ...], Sum]] = []
+
+    def of(
+        self, origin: Origin, found: Layout, entries: torch.Tensor,
+        query: torch.Tensor, key: torch.Tensor, scaling: float, softcap: float | None,
+    ) -> Sum | None:  # fmt: skip
+        """Return what was added to a product before a softmax; None where that is not known.
+
+        Parameters
+        ----------
+        origin, found
+            Where `entries`, what the softmax was taken of, come from.
+        query, key, scaling, softcap
+            What the product was explained by; (O, T, d).
+        """
+        parts = origin.parts
+        if parts is None or not all(part.intact() for part in parts):
+            return None
+        moved = tuple((p.fill, p.factor, p.shape, origin.chain[len(p.chain) :]) for p in parts)
+        how = (*moved, found.order, found.others, entries.dtype)
+        known = next((k for k in self._kept if k[1] == how and _all_alike(k[0], parts)), None)
+        if known is None:
+            made = _sum(parts, origin, found, entries)
+            if made is None:
+                return None
+            known = parts, how, made
+            self._kept = [known, *self._kept[: _KEPT - 1]]
+        total = known[2]
+        holds = _holds(total, found.arrange(entries), query, key, scaling, softcap)
+        return total if holds else None
+
+
+def _all_alike(kept: tuple[Part, ...], parts: tuple[Part, ...]) -> bool:
+    return all(_alike(a, b) for a, b in zip(kept, parts, strict=True))
+
+
+def _alike(kept: Part, part: Part) -> bool:
+    """Return whether two parts have the same numbers, as far as that is cheaply told."""
+    one, other = kept.tensor, part.tensor
+    if not kept.intact() or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if one.data_ptr() == other.data_ptr() and one.stride() == other.stride():
+        return True
+    # Made anew in each layer, but for all heads at once: a mask.
+    whole = part.shape.numel() // max(part.shape[1] if len(part.shape) > 3 else 1, 1)
+    return other.numel() <= whole and torch.equal(one, other)
+
+
+def _sum(
+    parts: tuple[Part, ...], origin: Origin, found: Layout, entries: torch.Tensor
+) -> Sum | None:
+    """Return the sum of parts; None where it is not clear what may not be seen."""
+    added: torch.Tensor | None = None
+    for part in parts:
+        try:
+            tensor = move(part.tensor.expand(part.shape), origin.chain[len(part.chain) :])
+        except RuntimeError:
+            return None
+        tensor = found.arrange(tensor)
+        if part.fill is None:
+            tensor = tensor.float() * part.factor if part.factor != 1 else tensor.float()
+            added = tensor if added is None else added + tensor
+        elif part.fill > FAR_DOWN:
+            return None
+        else:
+            nothing = torch.zeros((), device=tensor.device) if added is None else added
+            added = torch.where(tensor, part.fill, nothing)
+    if added is None:
+        return Sum(None, None, torch.inf)
+    one = _one_head(added)
+    added = one if one is not None else added
+    mask: torch.Tensor | None = None
+    bias: torch.Tensor | None = added
+    gap = torch.inf
+    if float(added.min()) < FAR_DOWN:
+        mask = added >= FAR_DOWN
+        bias = added.masked_fill(~mask, 0)
+        gap = _gap(added, mask, bias, entries.dtype)
+    if bias is not None and not bool(bias.any()):
+        bias = None
+    shape = (len(found.query_rows), *found.arrange(entries).shape[1:])
+    return Sum(
+        None if mask is None else mask.expand(shape), None if bias is None else bias.expand(shape),
+        gap,
+    )  # fmt: skip
+
+
+def _one_head(added: torch.Tensor) -> torch.Tensor | None:
+    """Return (1, T_q, T_k) of what is the same for all heads and the batch, None otherwise."""
+    if added.ndim == 3 and (added.stride(0) == 0 or len(added) == 1):
+        return added[:1]
+    return None
+
+
+def _gap(added: torch.Tensor, mask: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype) -> float:
+    """Return how far what is forbidden lies below what is allowed in its row."""
+    floor = max(_FORBIDDEN, torch.finfo(dtype).min / 2)
+    some = mask.any(-1, keepdim=True)
+    highest = bias.masked_fill(~mask, -torch.inf).amax(-1, keepdim=True)
+    below = torch.where(some, highest - added, 0.0)  # nothing is allowed: not clear
+    below = below.masked_fill(mask | (added <= floor), torch.inf)
+    return float(below.min())
+
+
+def _holds(
+    total: Sum, logits: torch.Tensor, query: torch.Tensor, key: torch.Tensor, scaling: float,
+    softcap: float | None,
+) -> bool:  # fmt: skip
+    """Return whether some rows of the logits are what they are said to be."""
+    n = logits.shape[1]
+    rows = torch.linspace(0, n - 1, min(n, _ROWS), device=logits.device).long()
+    queries, keys = query[:, rows].float(), key.float().transpose(1, 2)
+    expected = torch.bmm(queries, keys).mul_(scaling)
+    # What the rounding of the product can be at most.
+    size = torch.bmm(queries.abs(), keys.abs()).mul_(abs(scaling))
+    if total.gap < torch.inf:
+        # Cauchy and Schwarz, without the square roots of each vector.
+        most = abs(scaling) * query.shape[-1] * float(query.abs().max()) * float(key.abs().max())
+        if total.gap - 2 * (most if softcap is None else min(most, abs(softcap))) < _NOTHING:
+            return False
+    if softcap is not None:
+        expected = expected.div_(softcap).tanh_().mul_(softcap)
+    if total.bias is not None:
+        bias = total.bias[:, rows]
+        expected += bias
+        size += bias.abs()
+    coarse = max((query.dtype, key.dtype, logits.dtype), key=lambda kind: torch.finfo(kind).eps)
+    apart = (expected - logits[:, rows].float()).abs_()
+    right = apart <= ROUNDING * torch.finfo(coarse).eps * size.clamp_(min=1.0)
+    if total.mask is not None:
+        low = logits[:, rows] < FAR_DOWN / 2
+        right = torch.where(total.mask[:, rows], right, low)
+    return bool(right.all())
