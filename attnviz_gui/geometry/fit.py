@@ -35,6 +35,9 @@ __all__ = ["Fit", "Landscape", "Sample", "fit", "fit_each", "sample"]
 CURVE, MAP = 129, (65, 33)
 PAIRS_CURVE, PAIRS_MAP = (33, 4097), ((17, 13), (129, 65))
 PAIRS = 8_000_000
+# Where a candidate goes through more pairs than this (long texts, many heads together), the map may
+# be coarser, and one top is refined.
+DEAR, DEAR_MAP = 1_000_000, (13, 9)
 # A top of a curve is refined by ROUNDS grids of FINE candidates, each over the last one's best and
 # its neighbours.
 TOPS, ROUNDS, FINE = 3, 6, 9
@@ -247,7 +250,8 @@ def _searched_curve(work: _Work) -> Fit:
     if land.mode == "lifted":  # each t has vectors of its own, and nothing to be taken once
         n = min(n, CURVE)
     along = _axis(land.low, land.high, n, logarithmic=locked)
-    work.total = n + TOPS * ROUNDS * FINE + (40 if land.objective.steps else 0)
+    n_tops = 1 if land.cost > DEAR else TOPS
+    work.total = n + n_tops * ROUNDS * FINE + (40 if land.objective.steps else 0)
 
     def value(ts: Float64) -> Float64:
         return work.value(ts, ts if locked else 1.0).value
@@ -256,7 +260,7 @@ def _searched_curve(work: _Work) -> Fit:
     values = outcome.value
     best = _best(land, outcome)
     t, top = float(along[best]), float(values[best])
-    for found in _zoomed(value, along, _tops(values)[:TOPS], logarithmic=locked):
+    for found in _zoomed(value, along, _tops(values)[:n_tops], logarithmic=locked):
         if found[1] > top:
             t, top = found
     along, values = _with(along, values, t, top)
@@ -273,10 +277,12 @@ def _searched_map(work: _Work) -> Fit:
     n, m = MAP
     if land.cost:
         least, most = PAIRS_MAP
+        least = DEAR_MAP if land.cost > DEAR else least
         share = (PAIRS / land.cost / (most[0] * most[1])) ** 0.5
         n, m = (_odd(share * b, a, b) for a, b in zip(least, most, strict=True))
     kind = int(not land.cost)
-    work.total = n * m + MAP_TOPS[kind] * MAP_ROUNDS[kind] * len(AROUND[kind]) + 2 * (n + m)
+    n_tops = 1 if land.cost > DEAR else MAP_TOPS[kind]
+    work.total = n * m + n_tops * MAP_ROUNDS[kind] * len(AROUND[kind]) + 2 * (n + m)
     ts = _axis(land.low, land.high, n)
     cs = scales_between(*SCALE_RANGE, m)
     grid_t, grid_c = (axis.ravel() for axis in np.meshgrid(ts, cs, indexing="ij"))
@@ -287,7 +293,7 @@ def _searched_map(work: _Work) -> Fit:
     if land.objective.steps:  # the candidate that lies deepest in the best step
         i, j = np.unravel_index(int(_depth(shape >= top - STEP).argmax()), shape.shape)
         t, c, top = float(ts[i]), float(cs[j]), float(shape[i, j])
-    tops = _map_tops(shape)[: MAP_TOPS[kind]]
+    tops = _map_tops(shape)[:n_tops]
     for found in _climbed(work, ts, cs, shape, tops, AROUND[kind], MAP_ROUNDS[kind]):
         if found[2] > top + STEP * land.objective.steps:
             t, c, top = found

@@ -108,7 +108,7 @@ NEIGHBOURS = Objective(
     "neighbours",
     "a most attended key that is among the 5 nearest keys in the drawn plane: the share of "
     "queries for which it is",
-    "new: what a reader of the picture wants of it",
+    "what a reader of the picture wants of it; new here",
     uses_scale=True,
     prepare=prepare,
     about_scale="c matters: it decides which axes the plane shows.",
