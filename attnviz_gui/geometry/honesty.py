@@ -6,7 +6,8 @@ place that says what each number is, where it comes from, and which way is bette
 
 All of it runs over the pairs that the mask allows. A query without an allowed key has nothing to
 be near to: it is left out, and counted. A key is *nearer* than another where its squared distance
-is smaller by more than `TIED` of the points' squared size: rounding makes no order.
+is smaller by more than `TIED` of the points' squared size, and by more than what the vectors'
+rounding may make of it: rounding makes no order.
 """
 
 from __future__ import annotations
@@ -305,7 +306,9 @@ def measure(frame: Frame, objective: str = "cosine", *, cancel: Any = None) -> M
         value, no_value = _value(pairs, chosen.name)
     variance = float(frame.projection.explained.sum()) or math.nan
     raw = participation(live.query, live.key)
-    ratio = participation(frame.query, frame.key) / raw if raw else math.nan
+    # The plane knows what of a spread is nothing but the rounding of a shift.
+    spread = participation(frame.query, frame.key) if variance > 0 else 0.0
+    ratio = spread / raw if raw else math.nan
     no_line = ONE_POINT if n_queries else NO_QUERY
     return Measures(
         objective=tell("objective", value, no_value),
@@ -512,7 +515,9 @@ def _distances_in_full(frame: Frame, stop: Any) -> Iterator[tuple[slice, Float64
     middle = 0.5 * (query.mean(axis=0) + key.mean(axis=0))
     query, key = query - middle, key - middle
     of_query, of_key = (np.einsum("td,td->t", each, each) for each in (query, key))
-    level = TIED * float(np.sqrt(of_query.max()) + np.sqrt(of_key.max())) ** 2
+    reach = float(np.sqrt(of_query.max()) + np.sqrt(of_key.max()))
+    rounding = ROUNDING * frame.size * math.sqrt(query.shape[1])
+    level = max(TIED * reach**2, rounding * reach) + rounding**2
     for rows in _row_blocks(len(query), len(key)):
         stop()
         squares = query[rows] @ key.T

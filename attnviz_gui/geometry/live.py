@@ -288,6 +288,11 @@ class Frame:
         key = (self._head.key + self.inner_shift) / self.scale
         return _with_column(key, self.height / self.scale) if self.lifted else key
 
+    @property
+    def size(self) -> float:
+        """What no term of a coordinate of q' and k' exceeds: their rounding goes by it."""
+        return self._head.plane.size(self.inner_shift, self.scale)
+
     @lazy
     def height(self) -> Float64:
         """The lifted keys' last coordinate before it is divided by c, (T_k,)."""

@@ -114,6 +114,10 @@ class JointPlane:
         centre = self._key_mean + shift
         return lifted_root(self._key_square, self._key @ centre, centre)
 
+    def size(self, shift: Float64, scale: float) -> float:
+        """Return what no term of a coordinate of q' and k' exceeds: their rounding goes by it."""
+        return scale * self._query_size + (self._key_size + float(np.abs(shift).max())) / scale
+
     def at(
         self,
         shift: Float64,
@@ -152,8 +156,7 @@ class JointPlane:
         scatter += (n_q * n_k / n) * np.outer(gap, gap)
 
         total = float(np.trace(scatter))
-        size = scale * self._query_size + (self._key_size + float(np.abs(shift).max())) / scale
-        if total <= n * len(gap) * (ROUNDING * size) ** 2:
+        if total <= n * len(gap) * (ROUNDING * self.size(shift, scale)) ** 2:
             return Projection(
                 np.zeros((n_q, 2)), np.zeros((n_k, 2)), np.zeros(2), np.eye(len(gap), 2)
             )

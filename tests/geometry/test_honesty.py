@@ -52,11 +52,14 @@ def most_attended(frame: Frame) -> dict[int, int]:
     return found
 
 
-def share(frame: Frame, points: tuple[np.ndarray, np.ndarray], most: int) -> float:
+def share(
+    frame: Frame, points: tuple[np.ndarray, np.ndarray], most: int, size: float = 0.0
+) -> float:
     """Share of queries with fewer than `most` keys strictly nearer than the most attended."""
     middle = (points[0].mean(axis=0) + points[1].mean(axis=0)) / 2
-    reach = [max(math.dist(p, middle) for p in side) for side in points]
-    tie = 1e-10 * sum(reach) ** 2
+    reach = sum(max(math.dist(p, middle) for p in side) for side in points)
+    rounding = 2**-48 * size * math.sqrt(points[0].shape[1])
+    tie = max(1e-10 * reach**2, rounding * reach) + rounding**2
     own = most_attended(frame)
     count = 0
     for i, best in own.items():
@@ -107,8 +110,9 @@ def check(frame: Frame, found: Measures) -> None:
     drawn = plane.query_xy, plane.key_xy
     own = most_attended(frame)
     assert (found.n_queries, found.n_left_out) == (len(own), len(frame.query) - len(own))
-    assert agrees(found.nearest, share(frame, (frame.query, frame.key), 1))
-    assert agrees(found.among_nearest, share(frame, (frame.query, frame.key), NEAREST))
+    vectors = frame.query, frame.key
+    assert agrees(found.nearest, share(frame, vectors, 1, frame.size))
+    assert agrees(found.among_nearest, share(frame, vectors, NEAREST, frame.size))
     assert agrees(found.nearest_drawn, share(frame, drawn, 1))
     assert agrees(found.among_nearest_drawn, share(frame, drawn, NEAREST))
     for value, expected in zip(
@@ -189,11 +193,15 @@ def test_equal_vectors_have_no_picture_and_say_so(vector: np.ndarray):
     assert math.isnan(found.objective)
     assert math.isnan(found.collapse)
     assert found.nearest == found.nearest_drawn == 1  # none is nearer
-    # Brought to one point from somewhere else: nothing is left of the directions.
+    # Brought to one point from somewhere else: nothing is left of the directions, whatever the
+    # rounding leaves of their distances.
     apart = live_of(SmallHead(same + 1, same, None))
-    found = measure(apart.at("centroid", 1.0, 1.0))
-    assert found.collapse == 0
-    assert found.collapsed
+    for frame in (apart.at("centroid", 1.0, 1.0), apart.at("locked", 0.0, 0.1)):
+        found = measure(frame)
+        assert found.collapse == 0
+        assert found.collapsed
+        assert found.nearest == 1
+        assert math.isnan(found.variance)
 
 
 def test_without_an_allowed_key_nothing_is_measured_but_the_points():
