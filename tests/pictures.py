@@ -1,7 +1,7 @@
 """Take pictures of the real window: ``python -m tests.pictures FOLDER``.
 
 Light and dark, 1280 x 800 and 1920 x 1080, a short text and a long one, all on the bundled model;
-``--readme FILE`` takes the README's picture alone.
+``--readme FILE`` takes the README's picture alone, ``--help-page`` those of the page about a and c.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ LONG = (
     "the capybaras of Japanese zoos bathe in hot springs for hours, a habit that began one cold "
     "day when a keeper was cleaning their pen with warm water."
 )
+
+# What the page about a and c tells of: a head whose lines become short.
+HELP_HEAD = (1, 8)
+HELP_SLIDERS = {"t": 0.4, "scale": 1.0}
 
 
 def take(file: Path, text: str, size: tuple[int, int], theme: str, head: tuple[int, int]) -> None:
@@ -56,12 +60,55 @@ def take(file: Path, text: str, size: tuple[int, int], theme: str, head: tuple[i
     app.processEvents()
 
 
+def take_help(folder: Path) -> None:
+    """Draw plane and scatter before and after, as the page about a and c shows them."""
+    from PySide6.QtCore import QEvent, QRectF, QSize, Qt
+    from PySide6.QtGui import QImage, QPainter
+    from PySide6.QtWidgets import QApplication
+
+    import attnviz_gui
+    from attnviz_gui.session.document import Document
+    from attnviz_gui.ui.figure import write_png
+    from attnviz_gui.ui.theme import DARK, LIGHT
+    from attnviz_gui.ui.views.embedding import EmbeddingView
+    from attnviz_gui.ui.views.scatter import ScatterView
+
+    app = QApplication.instance() or QApplication([])
+    document = Document()
+    document.open(attnviz_gui.capture("bundled", SHORT))
+    document.show_head(*HELP_HEAD)
+    document.set_options(plane="both", animate=False)
+    document.move(mode="centroid", **HELP_SLIDERS)
+    kinds = (("plane", EmbeddingView, QSize(680, 330)), ("scatter", ScatterView, QSize(680, 250)))
+    for (name, kind, size), theme in itertools.product(kinds, (LIGHT, DARK)):
+        view = kind(document, theme)
+        view.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
+        view.start()
+        view.resize(size)
+        view.show()
+        QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
+        image = QImage(size * 2, QImage.Format.Format_RGB32)
+        image.setDevicePixelRatio(2)
+        image.fill(theme.color("ground"))
+        painter = QPainter(image)
+        view.render(painter, QRectF(0, 0, size.width(), size.height()), view.viewport().rect())
+        painter.end()
+        write_png(image, folder / f"help-{name}-{theme.name}.png")
+        view.stop()
+        view.hide()
+        view.deleteLater()
+        app.processEvents()
+
+
 def main() -> None:
     """Take the pictures that the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--readme", type=Path)
+    parser.add_argument("--help-page", action="store_true")
     options = parser.parse_args()
+    if options.help_page:
+        take_help(Path(__file__).resolve().parent.parent / "resources" / "pictures")
     if options.readme:
         take(options.readme, SHORT, (1280, 800), "light", (1, 7))
     if options.folder:

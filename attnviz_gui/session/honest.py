@@ -124,7 +124,7 @@ def answer_in_words(answer: Closer) -> str:
     words = tuple(number(value) for value in answer.mean)
     line = f"{word}: {' → '.join(dict.fromkeys(words))}"
     if len(answer.before) > 1:
-        line += f", in {answer.n_closer} of {answer.n_heads} heads"
+        line += f" ({answer.n_closer} of {answer.n_heads} heads)"
     return line
 
 

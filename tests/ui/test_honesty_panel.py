@@ -192,8 +192,8 @@ def test_compute_asks_and_the_answers_of_layer_and_model_are_shown(qtbot, make):
     assert [label.text() for label in panel.answers[1:]] == [COMPUTING, COMPUTING]
     layer = answers((0.9, 0.6), (0.8, 0.7), (0.7, 0.8))
     panel.show_answers(layer, answers((0.5, 0.9), (0.6, 0.7)))
-    assert panel.answers[1].text() == "yes: 0.800 → 0.700, in 2 of 3 heads"
-    assert panel.answers[2].text() == "no: 0.550 → 0.800, in 0 of 2 heads"
+    assert panel.answers[1].text() == "yes: 0.800 → 0.700 (2 of 3 heads)"
+    assert panel.answers[2].text() == "no: 0.550 → 0.800 (0 of 2 heads)"
     assert BETTER["light"] in panel.answers[1].styleSheet()
     assert WORSE["light"] in panel.answers[2].styleSheet()
     assert not panel.compute.isVisible()  # nothing is left to ask

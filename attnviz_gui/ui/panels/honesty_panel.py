@@ -135,7 +135,7 @@ class HonestyPanel(QWidget):
         column.addWidget(self.collapse)
         column.addWidget(self.table, 1)
         column.addLayout(foot)
-        self.setMinimumSize(260, 200)
+        self.setMinimumSize(290, 200)
 
     def sizeHint(self) -> QSize:
         """Room for all rows."""
