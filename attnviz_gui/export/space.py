@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnviz_gui.errors import Cancelled, InputError
+from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.normalization import Normalization
 from attnviz_gui.geometry.space import SharedSpace, shared_space
+from attnviz_gui.geometry.stopping import stop_where
 from attnviz_gui.session.files import as_path, is_there, replace_file
 
 if TYPE_CHECKING:
@@ -157,12 +158,8 @@ def export_space(space: CaptureSpace, path: str | os.PathLike[str], *, cancel: A
     if is_there(target) and target.is_dir():
         raise InputError(f"{target} is a folder; name a file in it.")
 
-    def stop() -> None:
-        if cancel is not None and (cancel() if callable(cancel) else cancel.is_set()):
-            raise Cancelled("cancelled")
-
     try:
-        replace_file(target, writers[target.suffix.lower()](space, stop))
+        replace_file(target, writers[target.suffix.lower()](space, stop_where(cancel)))
     except OSError as error:
         raise InputError(
             f"The places cannot be written to {target} ({error.strerror or error}); choose "

@@ -4,6 +4,6 @@ To be read in this order: `normalization` (what leaves the attention unchanged, 
 `correlation` (what a fit rewards, each from its file in `objectives`; the mathematics in `moments`,
 on sums from `masks` and `pearson`), `fit` (the search), `projection` (the joint plane), `lines`
 (which pairs get a line), `live` (all of it for one moving slider, in the memory of `buffers`;
-`together` for many texts), `honesty` (what the picture keeps), `space` (one plane for all heads).
-`arrays` checks what comes in.
+`together` for many texts), `honesty` (what the picture keeps; `measures` says what its numbers
+mean), `space` (one plane for all heads). `arrays` checks what comes in.
 """

@@ -1,8 +1,8 @@
 """What the picture keeps of the attention and what it loses, in numbers: before → after.
 
-`measure` takes every measure of one frame, `compare` sets two frames side by side, `closer` answers
-one question for one head or many: do pairs with high attention come closer? `MEASURES` is the one
-place that says what each number is, where it comes from, and which way is better.
+`measure` takes every measure of one frame, `closer` answers one question for one head or many: do
+pairs with high attention come closer? What each number is, where it comes from and which way is
+better stands in `measures`.
 
 All of it runs over the pairs that the mask allows. A query without an allowed key has nothing to
 be near to: it is left out, and counted. A key is *nearer* than another where its squared distance
@@ -13,17 +13,29 @@ rounding may make of it: rounding makes no order.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnviz_gui.errors import Cancelled
 from attnviz_gui.geometry.correlation import Candidates, HeadPairs, objective_named
 from attnviz_gui.geometry.lines import strongest_keys
+from attnviz_gui.geometry.measures import (
+    COLLAPSED,
+    MEASURES,
+    NEAREST,
+    SAME,
+    Change,
+    Measure,
+    Measures,
+    Verdict,
+    compare,
+    verdict,
+)
+from attnviz_gui.geometry.stopping import stop_where
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -32,17 +44,23 @@ if TYPE_CHECKING:
     Float64 = npt.NDArray[np.float64]
     IndexArray = npt.NDArray[np.intp]
 
-Verdict = Literal["better", "worse", "same", ""]
+__all__ = [
+    "COLLAPSED",
+    "MEASURES",
+    "NEAREST",
+    "Change",
+    "Closer",
+    "Measure",
+    "Measures",
+    "Verdict",
+    "closer",
+    "compare",
+    "measure",
+    "participation",
+]
 
 # Squared distances nearer than this share of the points' squared size are equal.
 TIED = 1e-10
-# As far as the eye goes: a key among so many nearest is found beside its query.
-NEAREST = 5
-# Below this the points spread over less than half as many directions as the model's own vectors:
-# the picture has collapsed.
-COLLAPSED = 0.5
-# Changes up to this are rounding.
-SAME = 1e-9
 # A spread below this share of the vectors' size is the rounding of equal vectors.
 ROUNDING = 16 * np.finfo(np.float64).eps
 # Numbers in a block of rows.
@@ -51,209 +69,6 @@ BLOCK = 1 << 16
 NO_QUERY = "no query has an allowed key"
 ONE_POINT = "all points are the same"
 NO_SPREAD = "the model's own queries and keys are all the same"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What one number says.
-
-    Attributes
-    ----------
-    name : str
-        The attribute of `Measures`.
-    title : str
-        What to call it in a table.
-    sentence : str
-        What it is, as a sentence.
-    source : str
-        Where it comes from.
-    range : (lowest, highest)
-    better : ``"higher"`` or ``"lower"``
-    """
-
-    name: str
-    title: str
-    sentence: str
-    source: str
-    range: tuple[float, float]
-    better: Literal["higher", "lower"]
-
-
-_READER = "new: what a reader of the picture takes from it"
-_ARTICLE = "the article's mean distance, made independent of size"
-
-MEASURES: tuple[Measure, ...] = (
-    Measure(
-        "objective",
-        "objective",
-        "The chosen objective's value, at this a and c.",
-        "see the objective",
-        (-1.0, 1.0),
-        "higher",
-    ),
-    Measure(
-        "variance",
-        "variance in the plane",
-        "The share of the variance of queries and keys together that the two drawn axes carry.",
-        "principal component analysis",
-        (0.0, 1.0),
-        "higher",
-    ),
-    Measure(
-        "line_length",
-        "line to most attended key",
-        "Mean drawn distance from each query to its most attended key, over the mean drawn "
-        "distance of all allowed pairs: 1 says no nearer than any other.",
-        _ARTICLE,
-        (0.0, math.inf),
-        "lower",
-    ),
-    Measure(
-        "weighted_length",
-        "distance, attention-weighted",
-        "Mean drawn distance of all allowed pairs, each weighted by its attention, over the mean "
-        "without weights: 1 says that attention and distance have nothing to do with each other.",
-        _ARTICLE + "; every pair counts, not one for each query",
-        (0.0, math.inf),
-        "lower",
-    ),
-    Measure(
-        "nearest",
-        "most attended is nearest",
-        "The share of queries whose most attended key is their nearest, in all dimensions "
-        "(Euclidean distance of q′ and k′).",
-        _READER,
-        (0.0, 1.0),
-        "higher",
-    ),
-    Measure(
-        "among_nearest",
-        f"… among {NEAREST} nearest",
-        f"The share of queries whose most attended key is among their {NEAREST} nearest, in all "
-        "dimensions (Euclidean distance of q′ and k′).",
-        _READER,
-        (0.0, 1.0),
-        "higher",
-    ),
-    Measure(
-        "nearest_drawn",
-        "nearest in the plane",
-        "The share of queries whose most attended key is their nearest in the drawn plane.",
-        _READER,
-        (0.0, 1.0),
-        "higher",
-    ),
-    Measure(
-        "among_nearest_drawn",
-        f"… among {NEAREST} nearest in the plane",
-        f"The share of queries whose most attended key is among their {NEAREST} nearest in the "
-        "drawn plane.",
-        _READER,
-        (0.0, 1.0),
-        "higher",
-    ),
-    Measure(
-        "rank",
-        "rank correlation per query",
-        "Spearman's rank correlation of q′·k′ and cosine distance over each query's allowed keys, "
-        "the mean over queries: −1 says that every query has its keys in the same order by angle "
-        "as by attention.",
-        "the evaluation of AttentionViz (Yeh et al., 2023)",
-        (-1.0, 1.0),
-        "lower",
-    ),
-    Measure(
-        "collapse",
-        "spread over directions",
-        "The number of directions that queries and keys spread over, as (Σλ)² / Σλ² of their joint "
-        f"covariance, over the same of the model's own vectors; below {COLLAPSED} the picture has "
-        "collapsed.",
-        "the participation ratio of physics; the article saw the collapse in its pictures",
-        (0.0, math.inf),
-        "higher",
-    ),
-)
-
-
-@dataclass(frozen=True, eq=False)
-class Measures:
-    """Every measure of one frame, NaN where undefined; `MEASURES` says what each one is.
-
-    Attributes
-    ----------
-    objective : float
-        -1 to 1, higher is better.
-    variance : float
-        (λ₁ + λ₂) / Σλ of the joint covariance; 0 to 1, higher is better.
-    line_length : float
-        mean_i d(i, s_i) / mean of d over allowed pairs, d the distance in the plane and s_i the
-        most attended key; 0 or more, lower is better.
-    weighted_length : float
-        (Σ A d / Σ A) / mean of d over allowed pairs; 0 or more, lower is better.
-    nearest, among_nearest : float
-        Share of queries with no, and with fewer than 5 allowed keys nearer than s_i, by
-        |q' - k'|; 0 to 1, higher is better.
-    nearest_drawn, among_nearest_drawn : float
-        The same in the plane.
-    rank : float
-        Mean over queries of Spearman's rho of q'.k' and cosine distance; -1 to 1, lower is better.
-    collapse : float
-        tr(C')² / |C'|² over tr(C)² / |C|², C the joint covariance of q and k, C' that of q' and k';
-        0 or more, higher is better. 0 where all q' and k' are one point.
-    n_queries : int
-        Queries that count.
-    n_left_out : int
-        Queries without an allowed key, which do not.
-    objective_name : str
-    reasons : dict of str
-        For each measure that is NaN by name, why.
-    """
-
-    objective: float
-    variance: float
-    line_length: float
-    weighted_length: float
-    nearest: float
-    among_nearest: float
-    nearest_drawn: float
-    among_nearest_drawn: float
-    rank: float
-    collapse: float
-    n_queries: int
-    n_left_out: int
-    objective_name: str
-    reasons: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def collapsed(self) -> bool:
-        """True where `collapse` is below `COLLAPSED`: the points lie along few directions."""
-        return self.collapse < COLLAPSED
-
-    def __getitem__(self, name: str) -> float:
-        """Return a measure by its name in `MEASURES`."""
-        value: float = getattr(self, name)
-        return value
-
-
-@dataclass(frozen=True)
-class Change:
-    """One measure, before and after.
-
-    Attributes
-    ----------
-    measure : Measure
-    before, after : float
-    verdict : str
-        ``better``, ``worse``, ``same`` (up to rounding); empty where either is undefined.
-    reason : str
-        Why it is undefined; empty where it is not.
-    """
-
-    measure: Measure
-    before: float
-    after: float
-    verdict: Verdict
-    reason: str
 
 
 def measure(frame: Frame, objective: str = "cosine", *, cancel: Any = None) -> Measures:
@@ -278,7 +93,7 @@ def measure(frame: Frame, objective: str = "cosine", *, cancel: Any = None) -> M
         When `cancel` is set.
     """
     chosen = objective_named(objective)
-    stop = _stopper(cancel)
+    stop = stop_where(cancel)
     live = frame.live
     strongest = strongest_keys(live.attention, live.mask)
     n_queries = int(np.count_nonzero(strongest >= 0))
@@ -325,20 +140,6 @@ def measure(frame: Frame, objective: str = "cosine", *, cancel: Any = None) -> M
         n_left_out=len(strongest) - n_queries,
         objective_name=chosen.name,
         reasons=reasons,
-    )
-
-
-def compare(before: Measures, after: Measures) -> tuple[Change, ...]:
-    """Return each measure before → after, in the order of `MEASURES`, with better or worse."""
-    return tuple(
-        Change(
-            each,
-            before[each.name],
-            after[each.name],
-            _verdict(before[each.name], after[each.name], each.better),
-            before.reasons.get(each.name) or after.reasons.get(each.name) or "",
-        )
-        for each in MEASURES
     )
 
 
@@ -397,7 +198,7 @@ class Closer:
     @property
     def verdict(self) -> Verdict:
         """``better`` where the mean line became shorter, ``worse`` where longer."""
-        return _verdict(*self.mean, "lower")
+        return verdict(*self.mean, "lower")
 
     def _mean(self, values: Float64) -> float:
         return float(values[self.defined].mean()) if self.n_heads else math.nan
@@ -422,7 +223,7 @@ def closer(frames: Iterable[tuple[Frame, Frame]], *, cancel: Any = None) -> Clos
     Cancelled
         When `cancel` is set.
     """
-    stop = _stopper(cancel)
+    stop = stop_where(cancel)
     found = []
     for before, after in frames:
         live = before.live
@@ -464,7 +265,7 @@ def _value(pairs: HeadPairs, objective: str) -> tuple[float, str]:
     return float(outcome.value[0]), outcome.reason[0]
 
 
-def _lengths(frame: Frame, strongest: IndexArray, stop: Any) -> tuple[float, float]:
+def _lengths(frame: Frame, strongest: IndexArray, stop: Callable[[], None]) -> tuple[float, float]:
     """Return the mean line and the attention-weighted mean distance, over the mean distance."""
     live = frame.live
     queries = np.flatnonzero(strongest >= 0)
@@ -506,7 +307,9 @@ def _shares(
     return nearest / count, among / count
 
 
-def _distances_in_full(frame: Frame, stop: Any) -> Iterator[tuple[slice, Float64, float]]:
+def _distances_in_full(
+    frame: Frame, stop: Callable[[], None]
+) -> Iterator[tuple[slice, Float64, float]]:
     """Yield rows, squared distances of q' and k' (B, T_k), and what of them is a tie."""
     query, key = frame.query, frame.key
     if not len(query) or not len(key):
@@ -527,7 +330,9 @@ def _distances_in_full(frame: Frame, stop: Any) -> Iterator[tuple[slice, Float64
         yield rows, squares, level
 
 
-def _distances_in_plane(frame: Frame, stop: Any) -> Iterator[tuple[slice, Float64, float]]:
+def _distances_in_plane(
+    frame: Frame, stop: Callable[[], None]
+) -> Iterator[tuple[slice, Float64, float]]:
     """Yield rows, squared distances in the plane (B, T_k), and what of them is a tie."""
     query_xy, key_xy = frame.projection.query_xy, frame.projection.key_xy
     if not len(query_xy) or not len(key_xy):
@@ -548,21 +353,3 @@ def _row_blocks(n_queries: int, n_keys: int) -> Iterator[slice]:
     step = max(1, BLOCK // max(n_keys, 1))
     for start in range(0, n_queries, step):
         yield slice(start, min(start + step, n_queries))
-
-
-def _verdict(before: float, after: float, better: str) -> Verdict:
-    if math.isnan(before) or math.isnan(after):
-        return ""
-    if abs(after - before) <= SAME * max(1.0, abs(before)):
-        return "same"
-    return "better" if (after > before) == (better == "higher") else "worse"
-
-
-def _stopper(cancel: Any) -> Any:
-    """Return a function that raises where `cancel` is set."""
-
-    def stop() -> None:
-        if cancel is not None and (cancel() if callable(cancel) else cancel.is_set()):
-            raise Cancelled("cancelled")
-
-    return stop

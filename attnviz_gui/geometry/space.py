@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnviz_gui.errors import Cancelled, InputError
+from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.arrays import as_vectors, in_range
 from attnviz_gui.geometry.normalization import Normalization
 from attnviz_gui.geometry.projection import ROUNDING, _first_two
+from attnviz_gui.geometry.stopping import stop_where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -114,12 +115,11 @@ def shared_space(
     """
     n = len(heads)
     each = _for_each(normalizations, n)
-    done = 0
+    stop, done = stop_where(cancel), 0
 
     def step() -> None:
         nonlocal done
-        if cancel is not None and (cancel() if callable(cancel) else cancel.is_set()):
-            raise Cancelled("cancelled")
+        stop()
         if progress is not None:
             progress(done, 2 * n)
         done += 1
