@@ -122,18 +122,21 @@ class EmbeddingView(View):
 
     def _draw_captions(self) -> None:
         right = "before" if self._target_mix() == 0 else "after"
+        of = ""
+        if self.document.corpus is not None:
+            what = "names" if self.document.options.lines == "none" else "lines"
+            of = f" · {what}: text {self._picture.text + 1}"
         rest = normalisation_in_words(self.document.sliders if right == "after" else BEFORE)
         if "left" in self._arrangement:
-            self.left.caption.set_text("before", normalisation_in_words(BEFORE))
+            self.left.caption.set_text("before", normalisation_in_words(BEFORE) + of)
             if not self._same_scale:
                 ratio = self.right.looking()[1] / self.left.looking()[1]
                 how = "smaller" if ratio > 1 else "larger"
                 rest += f" · drawn {number(max(ratio, 1 / ratio), 2)}× {how}"
         elif self.document.options.plane == "both":
             rest += " · no room for before"
-        if self.document.corpus is not None:
-            what = "names" if self.document.options.lines == "none" else "lines and names"
-            rest += f" · {what}: text {self._picture.text + 1}"
+        if "left" not in self._arrangement:
+            rest += of
         self.right.caption.set_text(right, rest)
         captions = [p.caption for p in (self.left, self.right) if self._shown(p)]
         # Room for other numbers: a line is not to break while a slider moves.
@@ -243,9 +246,10 @@ class EmbeddingView(View):
         document, picture = self.document, self._picture
         corpus, together = document.corpus, document.corpus_frame
         if corpus is not None and together is not None:
-            if self._parts is None or self._parts[1].whole is not together:
-                self._parts = corpus.before.text(picture.text), together.text(picture.text)
-            return self._parts
+            kept, text = self._parts, picture.text
+            if kept is None or kept[1].whole is not together or kept[1].text != text:
+                kept = self._parts = corpus.before.text(text), together.text(text)
+            return kept
         frame = document.frame
         assert frame is not None
         return picture.before, frame

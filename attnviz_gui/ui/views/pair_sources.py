@@ -118,6 +118,10 @@ class AllTexts:
         """Whether every frame shows all pairs."""
         return self.corpus.sample.whole
 
+    def like(self, other: AllTexts) -> bool:
+        """Whether the texts are the same ones, whichever is chosen."""
+        return self.corpus is other.corpus
+
     def _frame(self, which: int) -> TextsFrame:
         return self.frame if which else self.corpus.before
 

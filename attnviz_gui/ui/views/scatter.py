@@ -140,19 +140,28 @@ class ScatterView(View):
 
     def draw_picture(self) -> None:
         """Draw both clouds anew and show all of them."""
-        self._zoomed = False
         self._under = None
-        self._pairs = None
+        old, source = self._source, self._source_now()
+        if not (isinstance(old, AllTexts) and isinstance(source, AllTexts) and old.like(source)):
+            self._zoomed = False
+            self._pairs = None
+        elif self._pairs is not None and self._pairs[1].whole and old.frame is source.frame:
+            self._source = source  # another text is the chosen one, and all of them are drawn
+            self._mark_focus()
+            self._mark_watched()
+            self._words.now()
+            return
         self.draw_frame()
+
+    def _source_now(self) -> Source:
+        corpus, together = self.document.corpus, self.document.corpus_frame
+        if corpus is not None and together is not None:
+            return AllTexts(corpus, together, self._picture.text)
+        return OneText(self._picture, self._frame)
 
     def draw_frame(self) -> None:
         """Draw the cloud after the normalisation; the one before it stays."""
-        corpus, together = self.document.corpus, self.document.corpus_frame
-        if corpus is not None and together is not None:
-            self._source = AllTexts(corpus, together, self._picture.text)
-        else:
-            self._source = OneText(self._picture, self._frame)
-        source = self._source
+        source = self._source = self._source_now()
         self._request += 1
         if self._pairs is None:
             before = source.drawn(0)
