@@ -12,24 +12,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnviz_gui.errors import InputError
-from attnviz_gui.geometry.correlation import Candidates, HeadPairs, objective_named
-from attnviz_gui.geometry.lines import strongest_keys
+from attnviz_gui.geometry.correlation import objective_named
+from attnviz_gui.geometry.landscape import Landscape, scales_between
 from attnviz_gui.geometry.normalization import (
+    CENTROID_MODES,
     SCALE_RANGE,
     ShiftMode,
-    line_position,
-    shift_line,
     shift_range,
 )
-from attnviz_gui.geometry.pearson import Outcome
-from attnviz_gui.geometry.transforms import lift
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import numpy.typing as npt
 
-    from attnviz_gui.geometry.live import Frame, LiveHead
+    from attnviz_gui.geometry.live import LiveHead
 
     Float64 = npt.NDArray[np.float64]
 
@@ -38,7 +35,8 @@ ACROSS = 25  # samples of c in a map
 FEWEST = 33, 9  # of t and of c, where each costs a pass over all pairs
 PAIRS = 40_000_000  # pairs that the samples of a plot may pass over
 EACH = 60_000  # pairs in whose time a sample does what does not depend on their number
-FINE = 9  # samples of each refinement of the best, along each axis
+FINE = 9  # samples of each refinement of a curve's best
+STEP = 1e-12  # values nearer than that are equal
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,148 +114,112 @@ def reach(mode: ShiftMode, live: LiveHead, t: float, widened: float = 1.0) -> tu
     Parameters
     ----------
     widened
-        Factor on the slider's first range, in mode ``constant``.
+        As the ``range_factor`` of a fit: -r…r becomes -f r…f r, 0…1 becomes 1-f…f.
     """
     low, high = shift_range(mode, live.key)
-    if mode == "locked":
-        return low, high
     if mode == "constant":
         far = max(high * widened, abs(t))
         return -far, far
-    return min(low, t), max(high, t)
+    if mode in CENTROID_MODES:
+        return min(low - (widened - 1), t), max(high + (widened - 1), t)
+    return low, high
 
 
 def compute(question: Question) -> Curve:
     """Return the samples of a plot, its best refined.
 
-    Costs O(T) a sample where the objective has a closed form, else a pass over all pairs; the
-    number of samples then follows the number of pairs.
+    Where a sample goes through all pairs, the number of samples follows the number of pairs.
+
+    Raises
+    ------
+    InputError
+        When the vectors hold NaN or infinity, or the head has no token.
     """
-    search = _search(question)
-    n_pairs = question.live.mask.size
-    n, m = _samples(question, n_pairs)
-    logarithmic = question.mode == "locked"
-    along = _grid(question.low, question.high, n, logarithmic=logarithmic)
-    if not question.is_map:
-        outcome = search(along, along if logarithmic else np.ones(n))
-        values = outcome.value
-        scales = None
+    land = Landscape(question.live, question.objective, question.mode)
+    n, m = _samples(land, question.live.mask.size)
+    locked = question.mode == "locked"
+    if locked:
+        along = scales_between(question.low, question.high, n)
     else:
-        scales = _grid(*SCALE_RANGE, m, logarithmic=True)
+        along = np.linspace(question.low, question.high, n)
+    scales = scales_between(*SCALE_RANGE, m) if land.is_map else None
+    if scales is not None:
         grid_t, grid_c = (axis.ravel() for axis in np.meshgrid(along, scales, indexing="ij"))
-        outcome = search(grid_t, grid_c)
+        outcome = land.value(grid_t, grid_c)
         values = outcome.value.reshape(n, m)
+    else:
+        outcome = land.value(along, along if locked else 1.0)
+        values = outcome.value
 
     def value_at(t: float, scale: float) -> tuple[float, str]:
-        found = search(np.array([t]), np.array([scale]))
+        found = land.value(t, scale)
         return float(found.value[0]), found.reason[0]
 
     if np.isnan(values).all():
         reason = Counter(outcome.reason).most_common(1)[0][0]
         return Curve(question, along, scales, values, None, reason, value_at)
-    if scales is None:
-        along, values, best = _refined_curve(search, along, values, logarithmic=logarithmic)
+    if scales is not None:
+        best = _best_of_map(land, along, scales, values)
     else:
-        best = _refined_map(search, along, scales, values)
+        along, values, best = _best_of_curve(land, along, values)
     return Curve(question, along, scales, values, best, "", value_at)
 
 
-def _samples(question: Question, n_pairs: int) -> tuple[int, int]:
+def _samples(land: Landscape, n_pairs: int) -> tuple[int, int]:
     """Return how many samples there are of t and of c."""
-    objective = objective_named(question.objective)
-    n, m = ALONG, 1
-    if question.is_map:
-        n, m = 2 * ACROSS - 1, ACROSS
-    each_anew = question.mode == "lifted" and objective.name != "cosine"
-    if objective.cost == "closed" and not each_anew:
-        return n, m
-    share = min(1.0, PAIRS / (n * m * (n_pairs + EACH)))
-    if m > 1:
-        share = share**0.5
-        m = max(_odd(m * share), FEWEST[1])
-    return max(_odd(n * share), FEWEST[0] if m == 1 else 2 * FEWEST[1] - 1), m
+    n, m = (2 * ACROSS - 1, ACROSS) if land.is_map else (ALONG, 1)
+    cost = n * m * (land.cost + EACH) if land.cost else 0.0
+    if land.mode == "lifted":  # each t has vectors of its own
+        cost += n * (n_pairs + EACH)
+    share = min(1.0, PAIRS / cost) if cost else 1.0
+    if m == 1:
+        return max(_odd(n * share), FEWEST[0]), 1
+    m = max(_odd(m * share**0.5), FEWEST[1])
+    return 2 * m - 1, m
 
 
 def _odd(value: float) -> int:
-    return int(value) // 2 * 2 + 1
+    """Return the largest odd number that is not more, but for rounding."""
+    return (int(value + 1e-9) - 1) // 2 * 2 + 1
 
 
-def _grid(low: float, high: float, n: int, *, logarithmic: bool = False) -> Float64:
-    grid: Float64 = np.geomspace(low, high, n) if logarithmic else np.linspace(low, high, n)
-    grid[0], grid[-1] = low, high
-    return grid
+def _middle(values: Float64) -> tuple[int, ...]:
+    """Return where the highest value is; of several equal ones, the one in their middle."""
+    highest = np.argwhere(values >= np.nanmax(values) - STEP)
+    apart = np.abs(highest - highest.mean(axis=0)).sum(axis=1)
+    return tuple(int(i) for i in highest[apart.argmin()])
 
 
-def _search(question: Question) -> Callable[[Float64, Float64], Outcome]:
-    """Return the objective as a function of t (n,) and c (n,)."""
-    live, mode = question.live, question.mode
-    if mode == "lifted" and question.objective == "cosine":  # the frame has it in closed form
-        return lambda ts, cs: _of_frames([live.at(mode, t, c) for t, c in zip(ts, cs, strict=True)])
-    prepare = objective_named(question.objective).prepare
-    mask = None if live.all_allowed else live.mask
-    strongest = strongest_keys(live.attention, live.mask)
-    head = live.balanced if mode == "balanced" else live
-    query, key = head.query, head.key
-    line = shift_line(mode, head.query_mean, head.key_mean)
-    if mode != "lifted":
-        search = prepare([HeadPairs(query, key, mask, strongest)])
-        return lambda ts, cs: search(Candidates([line], line_position(mode, ts, cs), cs))
-
-    still = np.zeros(key.shape[1] + 1)
-
-    def lifted(ts: Float64, cs: Float64) -> Outcome:
-        found = []
-        for t, c in zip(ts, cs, strict=True):
-            pairs = HeadPairs(*lift(c * query, (key + t * line[1]) / c), mask, strongest)
-            found.append(prepare([pairs])(Candidates([(still, still)], np.zeros(1), np.ones(1))))
-        return Outcome(np.concatenate([f.value for f in found]), tuple(f.reason[0] for f in found))
-
-    return lifted
-
-
-def _of_frames(frames: Sequence[Frame]) -> Outcome:
-    """Return the objective ``cosine`` of frames."""
-    return Outcome(
-        np.array([-frame.correlation for frame in frames]),
-        tuple(frame.why_undefined for frame in frames),
-    )
-
-
-def _refined_curve(
-    search: Callable[[Float64, Float64], Outcome],
-    along: Float64,
-    values: Float64,
-    *,
-    logarithmic: bool,
+def _best_of_curve(
+    land: Landscape, along: Float64, values: Float64
 ) -> tuple[Float64, Float64, Best]:
     """Return the curve with finer samples around its best, and the best."""
+    locked = land.mode == "locked"
     ends = along[0], along[-1]
-    for _ in range(3):
-        i = int(np.nanargmax(values))
+    for _ in range(0 if land.objective.steps else 3):
+        (i,) = _middle(values)
         low, high = float(along[max(i - 1, 0)]), float(along[min(i + 1, len(along) - 1)])
-        ts = _grid(low, high, FINE, logarithmic=logarithmic)[1:-1]
-        found = search(ts, ts if logarithmic else np.ones(len(ts))).value
-        along, first = np.unique(np.concatenate([along, ts]), return_index=True)
+        fine = scales_between(low, high, FINE) if locked else np.linspace(low, high, FINE)
+        found = land.value(fine[1:-1], fine[1:-1] if locked else 1.0).value
+        along, first = np.unique(np.concatenate([along, fine[1:-1]]), return_index=True)
         values = np.concatenate([values, found])[first]
-    i = int(np.nanargmax(values))
+    (i,) = _middle(values)
     t = float(along[i])
-    edges = (("c" if logarithmic else "t"),) if t in ends else ()
-    return along, values, Best(t, t if logarithmic else 1.0, float(values[i]), edges)
+    edges = ("c" if locked else "t",) if t in ends else ()
+    return along, values, Best(t, t if locked else 1.0, float(values[i]), edges)
 
 
-def _refined_map(
-    search: Callable[[Float64, Float64], Outcome], along: Float64, scales: Float64, values: Float64
-) -> Best:
+def _best_of_map(land: Landscape, along: Float64, scales: Float64, values: Float64) -> Best:
     """Return the best of a map, looked for anew between the samples around the best one."""
-    i, j = np.unravel_index(int(np.nanargmax(values)), values.shape)
+    i, j = _middle(values)
     t, c, best = float(along[i]), float(scales[j]), float(values[i, j])
     step_t = float(along[1] - along[0]) / 2
     step_c = float(scales[1] / scales[0]) ** 0.5
-    for _ in range(4):
+    for _ in range(0 if land.objective.steps else 4):
         ts = np.clip(t + step_t * np.arange(-1, 2), along[0], along[-1])
         cs = np.clip(c * step_c ** np.arange(-1, 2), scales[0], scales[-1])
         grid_t, grid_c = (axis.ravel() for axis in np.meshgrid(ts, cs, indexing="ij"))
-        found = search(grid_t, grid_c).value
+        found = land.value(grid_t, grid_c).value
         if not np.isnan(found).all() and np.nanmax(found) > best:
             k = int(np.nanargmax(found))
             t, c, best = float(grid_t[k]), float(grid_c[k]), float(found[k])
