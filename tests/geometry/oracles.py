@@ -53,6 +53,10 @@ def pearson_of(pairs: list[tuple[Long, Long]]) -> float:
     return float(xy / np.sqrt(xx * yy))
 
 
+# A spread below this share of the values is too near to "all equal" for digits to be compared.
+NEARLY_EQUAL = 1e-5
+
+
 class Unclear(Exception):
     """So near to a tie, to a jump or to where nothing is defined that rounding decides."""
 
@@ -76,7 +80,7 @@ def correlation_of(
         large = max(size, *(abs(p[side]) for p in pairs))
         if spread <= 1e-17 * large:
             return math.nan
-        if spread <= 1e-5 * large:
+        if spread <= NEARLY_EQUAL * large:
             raise Unclear
     return float(products[1] / np.sqrt(products[0] * products[2]))
 
@@ -131,7 +135,7 @@ def weighted_objective(heads: Sequence[Given], percentile: float = 0.5, least: i
                 weights.append((limit - d) ** 2)
     if len(pairs) < least:
         return math.nan
-    return -correlation_of(pairs, weights)
+    return -correlation_of(pairs, weights, size=1.0)
 
 
 def euclidean_objective(heads: Sequence[Given]) -> float:

@@ -100,10 +100,14 @@ def _sums(query: Float64, key: Float64, line: Line, position: Float64) -> Sums:
         part = position[first : first + step]
         moved, constant = products.of_shift(line, part)
         towards, there = unit_vectors(shifted_keys(key, line, part))
-        towards -= unit
-        distance = 0.5 * np.einsum("ntd,ntd->nt", towards, towards)
+        # |û - ŷ|² / 2, or where most angles are wide 2 - |û + ŷ|² / 2: no digit of either is lost.
+        wide = np.einsum("td,ntd->n", unit, towards) < 0
+        side = np.where(wide, -1.0, 1.0)[:, None]
+        towards -= side[:, :, None] * unit
+        distance = side * 0.5 * np.einsum("ntd,ntd->nt", towards, towards)
         table = sums_where(still + moved, distance, there, size[first : first + step]).table
         table[1] += constant
+        table[2] += 2 * wide
         tables.append(table)
     return Sums(np.concatenate(tables, axis=1))
 
