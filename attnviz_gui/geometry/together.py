@@ -2,8 +2,8 @@
 
 `LiveTexts` holds what does not depend on (a, c), `TextsFrame` is one position of the sliders; the
 mean vectors that the shift modes use are those over all texts. Pairs are those within each text.
-No array has a row per token and a column per token of all texts: the largest has a row per token,
-or a row and a column per token of one text.
+No array has a row per token and a column per token, of all texts or of one: pairs are gone through
+in blocks.
 
 The plane is that of `projection`. Positions come from centred float32 vectors, a hundredth of a
 pixel from the exact ones at most, in a quarter of the time that float64 takes. What a shift adds
@@ -30,7 +30,7 @@ from attnviz_gui.geometry.transforms import balancing, transform_vectors
 from attnviz_gui.lazy import lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 # |k + a|² below this share of its terms is taken anew from the vectors: float32 would have lost it.
 CANCELLED = 1e-3
+BLOCK = 1 << 19  # pairs at once where all of them are gone through
 
 
 class LiveTexts:
@@ -114,6 +115,14 @@ class LiveTexts:
         """Return where a text's keys stand."""
         return slice(int(self.key_start[text]), int(self.key_start[text + 1]))
 
+    def row_blocks(self, text: int) -> Iterator[slice]:
+        """Yield slices of a text's queries, counted in the text, that hold `BLOCK` pairs each."""
+        queries, keys = self.queries(text), self.keys(text)
+        n = queries.stop - queries.start
+        rows = max(BLOCK // max(keys.stop - keys.start, 1), 1)
+        for start in range(0, n, rows):
+            yield slice(start, min(start + rows, n))
+
     def at(
         self, mode: ShiftMode, t: float, scale: float, *, near: Projection | None = None
     ) -> TextsFrame:
@@ -176,10 +185,11 @@ class LiveTexts:
         A shift adds the same to all of a query's products, so the squares hold for each.
         """
         rows = np.zeros((3, len(self.query)))
-        for text, mask in enumerate(self.masks):
-            queries = self.queries(text)
+        for text, part in ((t, part) for t in range(self.n_texts) for part in self.row_blocks(t)):
+            start, mask = self.queries(text).start, self.masks[text]
+            queries = slice(start + part.start, start + part.stop)
             products = self.query[queries] @ self.key[self.keys(text)].T
-            allowed = np.ones(products.shape, dtype=bool) if mask is None else mask
+            allowed = np.ones(products.shape, dtype=bool) if mask is None else mask[part]
             count = allowed.sum(axis=1)
             mean = np.where(allowed, products, 0).sum(axis=1) / np.maximum(count, 1)
             products -= mean[:, None]
@@ -305,13 +315,16 @@ class TextsFrame:
         np.subtract(1, distances, out=distances)
         return np.clip(distances, 0, 2, out=distances), dots
 
-    def block(self, text: int) -> tuple[Float32, Float32]:
-        """Return cosine distances and dot products of all pairs of one text, (T_q, T_k) each.
+    def block(self, text: int, rows: slice = slice(None)) -> tuple[Float32, Float32]:
+        """Return cosine distances and dot products of one text's pairs, (T_q, T_k) each.
 
         As `points`: NaN where there is no direction. What the mask forbids is in it too.
+        `rows`: of some of the text's queries alone.
         """
         live = self.live
-        queries, keys = live.queries(text), live.keys(text)
+        whole, keys = live.queries(text), live.keys(text)
+        first, last, _ = rows.indices(whole.stop - whole.start)
+        queries = slice(whole.start + first, whole.start + last)
         dots = live.query[queries].astype(np.float32) @ live.key[keys].astype(np.float32).T
         dots += self.query_part[queries, None]
         distances = dots * live.query_weight[queries, None].astype(np.float32)

@@ -70,7 +70,9 @@ def test_a_frame_is_what_the_definitions_say(position, causal):
     exact = frame.values(corpus.sample.query, corpus.sample.key)
     assert np.allclose(exact[0], x, atol=1e-7) and np.allclose(exact[1], y)
     assert frame.correlation == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-10)
+    assert len(corpus.live.rows.T) == 4 * 23
     block = [frame.block(t) for t in range(4)]
+    assert np.array_equal(frame.block(2, slice(5, 9))[0], block[2][0][5:9])
     masks = [picture.mask for picture in corpus.pictures]
     for part, wanted in zip((0, 1), (x, y), strict=True):
         found = np.concatenate([b[part][mask] for b, mask in zip(block, masks, strict=True)])
@@ -118,6 +120,15 @@ def test_very_many_pairs_are_a_uniform_part_and_the_same_part_each_time():
     # Late keys, which few queries may see, as often as early ones.
     per_key = np.bincount(k % 100) / (60 * np.arange(100, 0, -1))
     assert np.abs(per_key[:80] - share).max() < 0.06
+
+
+def test_pairs_are_gone_through_in_blocks(monkeypatch):
+    corpus = corpus_of(random_capture(23, texts=3, causal=True, head_dim=8))
+    whole = corpus.live.rows
+    monkeypatch.setattr("attnviz_gui.geometry.together.BLOCK", 100)
+    again = corpus_of(corpus.capture)
+    assert [r.stop - r.start for r in again.live.row_blocks(1)] == [4, 4, 4, 4, 4, 3]
+    assert np.allclose(again.live.rows, whole)
 
 
 def test_few_pairs_are_all_drawn():

@@ -151,7 +151,9 @@ def test_the_plane_says_what_it_shows(show):
     assert view.left.caption.rest == "a = 0, c = 1 · lines: text 1"
     corpus, frame = view.document.corpus, view.document.corpus_frame
     share = [number(100 * f.projection.explained.sum(), 2) for f in (corpus.before, frame)]
-    assert view.numbers().startswith(f"{' → '.join(share)} % of variance · mean distance in text 1")
+    assert view.numbers().startswith(
+        f"{' → '.join(share)} % of variance · mean distance in text 1: "
+    )
     view.document.show_head(text=2)
     assert view.left.caption.rest.endswith("lines: text 3")
     start = int(corpus.query_start[2])
@@ -289,6 +291,17 @@ def test_all_pairs_come_from_the_worker_and_late_ones_are_dropped(many):
     work, then = waiting.pop()
     then(work())
     assert view.after.counts.sum() == 60 * 80**2
+
+
+def test_the_counts_of_a_part_are_never_taken_for_those_of_all(many):
+    view, document, waiting = many, many.document, []
+    view.offload = lambda work, then: waiting.append((work, then))
+    document.show_head(head=1)
+    assert view.before.counts.sum() == view.after.counts.sum() == MOVING_PAIRS
+    document.move(t=0.2)
+    work, then = waiting.pop()
+    then(work())
+    assert view.before.counts.sum() == view.after.counts.sum() == 60 * 80**2
 
 
 def test_zooming_counts_all_pairs_anew(many):

@@ -117,7 +117,7 @@ class EmbeddingView(View):
         """Share of variance in the plane and mean drawn length of the lines, before → after."""
         if self.document.picture is None:
             return ""
-        of = "" if self.document.corpus is None else f"in text {self._picture.text + 1} "
+        of = "" if self.document.corpus is None else f"in text {self._picture.text + 1}: "
         return content.numbers(self._frames, self._pairs, of)
 
     def _draw_captions(self) -> None:

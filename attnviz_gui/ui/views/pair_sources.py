@@ -136,19 +136,17 @@ class AllTexts:
 
     def all(self, before: Cloud, area_of: AreaOf, wanted: Wanted) -> tuple[Cloud, Cloud]:
         """In a worker: count every pair, text by text. `before` may be known already."""
-        frames = self.corpus.before, self.frame
-        pairs = [
-            before.pairs if which == 0 and before.pairs.whole else survey(frame, wanted)
-            for which, frame in enumerate(frames)
-        ]
-        area = area_of(*pairs)
+        raw = self.corpus.before
+        known = before if before.pairs.whole else Cloud(survey(raw, wanted))
+        after = survey(self.frame, wanted)
+        area = area_of(known.pairs, after)
         clouds = []
-        for frame, some in zip(frames, pairs, strict=True):
-            counter = partial(count_texts, frame)
-            counted = before.counted if frame is frames[0] else None
+        for frame, some, counted in (
+            (raw, known.pairs, known.counted), (self.frame, after, None),
+        ):  # fmt: skip
             if area is not None and (counted is None or counted.area != area):
                 counted = count_texts(frame, area, wanted)
-            clouds.append(Cloud(some, counted, counter))
+            clouds.append(Cloud(some, counted, partial(count_texts, frame)))
         return clouds[0], clouds[1]
 
 
@@ -184,10 +182,11 @@ def count_texts(frame: TextsFrame, area: Area, wanted: Wanted = lambda: True) ->
 def _blocks(frame: TextsFrame, wanted: Wanted) -> Iterator[tuple[Float32, Float32]]:
     """Yield distances and dot products (n,) of each text's allowed pairs that have both."""
     for text, mask in enumerate(frame.live.masks):
-        if not wanted():
-            raise Unwanted
-        x, y = (values.ravel() for values in frame.block(text))
-        kept = None if mask is None else mask.ravel()
-        if x.size and np.isnan(x.min()):
-            kept = np.isfinite(x) if kept is None else kept & np.isfinite(x)
-        yield (x, y) if kept is None else (x[kept], y[kept])
+        for rows in frame.live.row_blocks(text):
+            if not wanted():
+                raise Unwanted
+            x, y = (values.ravel() for values in frame.block(text, rows))
+            kept = None if mask is None else mask[rows].ravel()
+            if x.size and np.isnan(x.min()):
+                kept = np.isfinite(x) if kept is None else kept & np.isfinite(x)
+            yield (x, y) if kept is None else (x[kept], y[kept])

@@ -70,7 +70,8 @@ class ScatterView(View):
             "green after it.\nAbove 20,000 pairs the colour says how many of them fall on a cell "
             f"of {CELL:.0f} × {CELL:.0f} pixels, by the logarithm.\n"
             "Click: pin a pair. Wheel: zoom. Drag: move. Double click: show all. "
-            "Shift and arrows: the next pair."
+            "Shift and arrows: the next pair.\n"
+            "Of all texts together, the chosen one's pairs answer to the mouse."
         )
         self.box = pg.ViewBox(enableMenu=False, defaultPadding=0)
         self.box.disableAutoRange()
