@@ -18,7 +18,6 @@ from attnviz_gui.geometry.normalization import (
     CENTROID_MODES,
     SCALE_RANGE,
     ShiftMode,
-    shift_range,
 )
 
 if TYPE_CHECKING:
@@ -108,15 +107,19 @@ class Curve:
     value_at: Callable[[float, float], tuple[float, str]]
 
 
-def reach(mode: ShiftMode, live: LiveHead, t: float, widened: float = 1.0) -> tuple[float, float]:
+def reach(
+    mode: ShiftMode, first: tuple[float, float], t: float, widened: float = 1.0
+) -> tuple[float, float]:
     """Return the range of a plot: the slider's, and at least as far as t.
 
     Parameters
     ----------
+    first
+        The slider's first range, `shift_range`.
     widened
         As the ``range_factor`` of a fit: -r…r becomes -f r…f r, 0…1 becomes 1-f…f.
     """
-    low, high = shift_range(mode, live.key)
+    low, high = first
     if mode == "constant":
         far = max(high * widened, abs(t))
         return -far, far

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,8 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtWidgets import QApplication
 
 from attnviz_gui.geometry.correlation import OBJECTIVES, correlate
-from attnviz_gui.geometry.normalization import shift_range
+from attnviz_gui.geometry.normalization import Normalization, shift_range
+from attnviz_gui.geometry.transforms import balancing
 from attnviz_gui.session.curve import Question, between, compute, reach
 from attnviz_gui.session.document import Document
 from attnviz_gui.session.words import number
@@ -123,14 +125,11 @@ def test_the_best_is_a_diamond_and_the_point_a_disc(make):
 def test_every_mode_has_its_axis_and_its_value(make, mode, name):
     view = make(mode=mode, t=0.4, scale=1.3)
     low, high = view.curve.along[0], view.curve.along[-1]
-    assert (low, high) == reach(mode, view.document.picture.live, 0.4)
+    assert (low, high) == reach(mode, shift_range(mode, view.document.picture.live.key), 0.4)
     best = view.curve.best
     if best.edges:
         assert view.best_words().endswith(f" of {name}")
     # The value at the point is that of the vectors as they are drawn.
-    from attnviz_gui.geometry.normalization import Normalization
-    from attnviz_gui.geometry.transforms import balancing
-
     live = view.document.picture.live
     q, k = live.query, live.key
     matrix = balancing(q, k) if mode == "balanced" else np.eye(q.shape[1])
@@ -254,8 +253,6 @@ def test_undefined_stretches_are_gaps(make):
     values = curve.values.copy()
     gap = slice(20, 60)
     values[gap] = np.nan
-    from dataclasses import replace
-
     view.curve = replace(curve, values=values)
     view._redraw()
     image, plot = drawn(view), view.plot
@@ -379,7 +376,7 @@ def test_large_heads_have_fewer_samples_only_where_each_costs_all_pairs():
     document = Document()
     document.open(random_capture(40, layers=1, heads=1))
     live = document.picture.live
-    low, high = reach("constant", live, 0.0)
+    low, high = reach("constant", shift_range("constant", live.key), 0.0)
     curve = compute(Question(live, "cosine", "constant", low, high))
     assert len(curve.along) >= 129
     assert 0.0 in curve.along

@@ -13,7 +13,7 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from attnviz_gui.geometry.normalization import SCALE_RANGE
+from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode, shift_range
 from attnviz_gui.session.curve import Answer, Curve, Question, answer, between, reach
 from attnviz_gui.session.offload import Offload, at_once
 from attnviz_gui.session.words import number
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         QShowEvent,
     )
 
+    from attnviz_gui.geometry.live import LiveHead
     from attnviz_gui.session.document import Document
     from attnviz_gui.ui.theme import Theme
 
@@ -57,6 +58,7 @@ class CurveView(QWidget):
         self.offload: Offload = at_once  # of this view's own: newer work replaces what waits
         self.curve: Curve | None = None
         self._widened = 1.0
+        self._first: tuple[LiveHead, ShiftMode, tuple[float, float]] | None = None
         self._waiting: Question | None = None
         self._exact: Answer | None = None
         self._held = False
@@ -185,7 +187,10 @@ class CurveView(QWidget):
             self.update()
             return
         s = self.document.sliders
-        low, high = reach(s.mode, picture.live, s.t, self._widened)
+        live = picture.live
+        if self._first is None or self._first[:2] != (live, s.mode):
+            self._first = live, s.mode, shift_range(s.mode, live.key)
+        low, high = reach(s.mode, self._first[2], s.t, self._widened)
         question = Question(picture.live, self.document.objective, s.mode, low, high)
         if question.same(self._waiting):
             self.update()  # it is on its way; the value at the point is asked for after it

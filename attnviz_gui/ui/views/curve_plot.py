@@ -136,7 +136,8 @@ class Plot:
 
     def _paint_line(self, p: QPainter) -> None:
         inner, curve = self.inner, self.curve
-        for value in ticks(self.bottom, self.top, max(2, int(inner.height() / 34)), least=2):
+        most = max(2, int(inner.height() / 34))
+        for value in ticks(self.bottom, self.top, most, least=2) if curve.best is not None else ():
             y = round(self.y(value)) + 0.5
             p.setPen(QPen(self.theme.color("faint"), 1))
             p.drawLine(QPointF(inner.left(), y), QPointF(inner.right(), y))
