@@ -147,6 +147,19 @@ class LiveTexts:
         vectors = transform_vectors(self.query, self.key, transform)
         return LiveTexts(*vectors, self.query_start, self.key_start, self.masks)
 
+    def ready(self, mode: ShiftMode) -> bool:
+        """Return whether a mode's frames need nothing more that takes a second."""
+        if mode == "balanced":
+            return "balanced" in self.__dict__ and "pairs" in self.balanced.__dict__
+        return mode != "lifted" or "rows" in self.__dict__
+
+    def prepare(self, mode: ShiftMode) -> None:
+        """Compute what a mode's frames need, see `ready`."""
+        if mode == "balanced":
+            _ = self.balanced.pairs
+        elif mode == "lifted":
+            _ = self.rows
+
     def sample(self, most: int) -> PairSample:
         """Return at most `most` of the allowed pairs, drawn at random, the same ones each time."""
         return sample_pairs(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
@@ -218,6 +219,7 @@ class Document:
                 picture.compute()
             if frames is not None and frames is not self._corpus:
                 frames.corpus.compute()
+                frames.corpus.live.prepare(self._sliders.mode)
 
         self.wanted_changed.emit()
         self.offload(work, lambda _: self._take(picture, frames))
@@ -312,10 +314,19 @@ class Document:
         if scale is not None:
             changes["scale"] = min(max(float(scale), SCALE_RANGE[0]), SCALE_RANGE[1])
         sliders = replace(self._sliders, **changes)
-        if sliders != self._sliders:
-            self._sliders = sliders
-            self._frame = None
-            self.frame_changed.emit()
+        if sliders == self._sliders:
+            return
+        corpus = self.corpus
+        if corpus is not None and not self.pending and not corpus.live.ready(sliders.mode):
+            # What a mode needs of all texts takes a second; until it is there nothing moves.
+            self.offload(partial(corpus.live.prepare, sliders.mode), lambda _: self._move(sliders))
+            return
+        self._move(sliders)
+
+    def _move(self, sliders: Sliders) -> None:
+        self._sliders = sliders
+        self._frame = None
+        self.frame_changed.emit()
 
     def begin_drag(self) -> None:
         """A slider is held: frames follow each other without a jump."""

@@ -235,3 +235,25 @@ def test_a_corpus_is_made_in_the_worker_and_the_picture_waits_for_it():
     assert document.pinned == Focus(key=5)
     document.set_options(together=False)
     assert not document.pending and document.corpus is None
+
+
+def test_what_a_mode_needs_of_all_texts_is_made_in_the_worker_and_nothing_moves_before(document):
+    later, moved = [], []
+    document.offload = lambda work, then: later.append((work, then))
+    document.frame_changed.connect(lambda: moved.append(document.sliders.mode))
+    for mode in ("balanced", "lifted"):
+        document.move(mode=mode, t=0.5)
+        assert document.sliders.mode != mode and not moved
+        work, then = later.pop()
+        then(work())
+        assert moved == [mode] and document.sliders.t == 0.5
+        assert document.corpus.live.ready(mode)
+        document.move(t=0.6)
+        assert not later  # from then on every frame is at hand
+        document.move(mode="centroid")
+        moved.clear()
+    document.move(mode="balanced")
+    document.show_head(head=1)
+    work, then = later.pop()
+    then(work())
+    assert document.corpus.live.ready("balanced")
