@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from attnviz_gui.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -228,7 +230,18 @@ class Change:
 
 
 def compare(before: Measures, after: Measures) -> tuple[Change, ...]:
-    """Return each measure before → after, in the order of `MEASURES`, with better or worse."""
+    """Return each measure before → after, in the order of `MEASURES`, with better or worse.
+
+    Raises
+    ------
+    InputError
+        When the two were measured with different objectives, whose values say nothing side by side.
+    """
+    if before.objective_name != after.objective_name:
+        raise InputError(
+            f"Measures with the objectives “{before.objective_name}” and “{after.objective_name}” "
+            "cannot be compared; measure both with one."
+        )
     return tuple(
         Change(
             each,

@@ -250,6 +250,8 @@ def test_before_and_after_side_by_side():
     assert after.rank == pytest.approx(-1)
     assert changes["rank"].verdict == "better"
     assert {change.verdict for change in compare(before, before)} == {"same"}
+    with pytest.raises(InputError, match="“cosine” and “plane”"):
+        compare(before, measure(live.at("lifted", 0.5, 1.0), "plane"))
     still = np.ones((3, 2))
     nothing = measure(live_of(SmallHead(still, still, None)).at("constant", 0.0, 1.0))
     told = {change.measure.name: change for change in compare(before, nothing)}
