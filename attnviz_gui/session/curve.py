@@ -33,6 +33,7 @@ ALONG = 129  # samples of a curve; odd, so that the middle (no shift, c = 1) is 
 ACROSS = 25  # samples of c in a map
 FEWEST = 33, 9  # of t and of c, where each costs a pass over all pairs
 PAIRS = 40_000_000  # pairs that the samples of a plot may pass over
+DEAR, FEWEST_DEAR = 1_000_000, (17, 5)  # where each passes over more pairs than that
 EACH = 60_000  # pairs in whose time a sample does what does not depend on their number
 FINE = 9  # samples of each refinement of a curve's best
 STEP = 1e-12  # values nearer than that are equal
@@ -145,6 +146,8 @@ def compute(question: Question) -> Curve:
         along = scales_between(question.low, question.high, n)
     else:
         along = np.linspace(question.low, question.high, n)
+        if question.low == -question.high:
+            along[n // 2] = 0.0  # no shift, but for the rounding
     scales = scales_between(*SCALE_RANGE, m) if land.is_map else None
     if scales is not None:
         grid_t, grid_c = (axis.ravel() for axis in np.meshgrid(along, scales, indexing="ij"))
@@ -175,10 +178,16 @@ def _samples(land: Landscape, n_pairs: int) -> tuple[int, int]:
     if land.mode == "lifted":  # each t has vectors of its own
         cost += n * (n_pairs + EACH)
     share = min(1.0, PAIRS / cost) if cost else 1.0
+    fewest = FEWEST_DEAR if land.cost > DEAR else FEWEST
     if m == 1:
-        return max(_odd(n * share), FEWEST[0]), 1
-    m = max(_odd(m * share**0.5), FEWEST[1])
+        return max(_odd(n * share), fewest[0]), 1
+    m = max(_odd(m * share**0.5), fewest[1])
     return 2 * m - 1, m
+
+
+def _rounds(land: Landscape, most: int) -> int:
+    """Return how often a best is looked for anew: not where it has steps, once where it is dear."""
+    return 0 if land.objective.steps else 1 if land.cost > DEAR else most
 
 
 def _odd(value: float) -> int:
@@ -199,7 +208,7 @@ def _best_of_curve(
     """Return the curve with finer samples around its best, and the best."""
     locked = land.mode == "locked"
     ends = along[0], along[-1]
-    for _ in range(0 if land.objective.steps else 3):
+    for _ in range(_rounds(land, 3)):
         (i,) = _middle(values)
         low, high = float(along[max(i - 1, 0)]), float(along[min(i + 1, len(along) - 1)])
         fine = scales_between(low, high, FINE) if locked else np.linspace(low, high, FINE)
@@ -218,7 +227,7 @@ def _best_of_map(land: Landscape, along: Float64, scales: Float64, values: Float
     t, c, best = float(along[i]), float(scales[j]), float(values[i, j])
     step_t = float(along[1] - along[0]) / 2
     step_c = float(scales[1] / scales[0]) ** 0.5
-    for _ in range(0 if land.objective.steps else 4):
+    for _ in range(_rounds(land, 4)):
         ts = np.clip(t + step_t * np.arange(-1, 2), along[0], along[-1])
         cs = np.clip(c * step_c ** np.arange(-1, 2), scales[0], scales[-1])
         grid_t, grid_c = (axis.ravel() for axis in np.meshgrid(ts, cs, indexing="ij"))

@@ -12,9 +12,10 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtWidgets import QApplication
 
 from attnviz_gui.geometry.correlation import OBJECTIVES, correlate
+from attnviz_gui.geometry.landscape import Landscape
 from attnviz_gui.geometry.normalization import Normalization, shift_range
 from attnviz_gui.geometry.transforms import balancing
-from attnviz_gui.session.curve import Question, between, compute, reach
+from attnviz_gui.session.curve import Question, _samples, between, compute, reach
 from attnviz_gui.session.document import Document
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.theme import DARK, LIGHT
@@ -372,11 +373,40 @@ def test_at_any_size_curve_point_and_words_are_within(make, size):
     assert len(np.unique(rim, axis=0)) == 1  # nothing is cut off
 
 
-def test_large_heads_have_fewer_samples_only_where_each_costs_all_pairs():
+def test_long_texts_have_fewer_samples_only_where_each_goes_through_all_pairs():
+    for objective, fewer in (
+        ("cosine", False),
+        ("euclidean", False),
+        ("rank", True),
+        ("plane", True),
+    ):
+        shapes = []
+        for n_tokens in (12, 700):
+            live = one_head(n_tokens)
+            land = Landscape(live, objective, "constant")
+            shapes.append(_samples(land, live.mask.size))
+        assert all(n % 2 and m % 2 for n, m in shapes)  # the middle, no shift and c = 1, is one
+        assert (shapes[1] < shapes[0]) == fewer, objective
+
+
+def one_head(n_tokens):
     document = Document()
-    document.open(random_capture(40, layers=1, heads=1))
-    live = document.picture.live
-    low, high = reach("constant", shift_range("constant", live.key), 0.0)
-    curve = compute(Question(live, "cosine", "constant", low, high))
-    assert len(curve.along) >= 129
-    assert 0.0 in curve.along
+    document.open(random_capture(n_tokens, layers=1, heads=1))
+    return document.picture.live
+
+
+@pytest.mark.parametrize("objective", list(OBJECTIVES))
+def test_every_sample_is_the_objective_of_the_vectors_there(objective):
+    live = one_head(90)
+    low, high = shift_range("constant", live.key)
+    curve = compute(Question(live, objective, "constant", low, high))
+    assert 0.0 in curve.along and curve.best is not None
+    for i in (0, len(curve.along) // 3, len(curve.along) - 1):
+        t = float(curve.along[i])
+        j = 0 if curve.scales is None else len(curve.scales) // 3
+        c = 1.0 if curve.scales is None else float(curve.scales[j])
+        value = curve.values[i] if curve.scales is None else curve.values[i, j]
+        expected = correlate(c * live.query, (live.key + t) / c, objective, live.mask)
+        assert value == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    assert curve.best.value >= np.nanmax(curve.values)
+    assert curve.value_at(curve.best.t, curve.best.scale)[0] == pytest.approx(curve.best.value)
