@@ -60,6 +60,26 @@ class Place(NamedTuple):
     nth: int
 
 
+class Positions(NamedTuple):
+    """A part of the bias that is a product: of queries, or keys, and a table of distances.
+
+    Attributes
+    ----------
+    side : {"query", "key"}
+        Which vectors x are multiplied.
+    table : (B, H, S, d)
+        One vector for each distance.
+    rows : (T_q, T_k) int
+        Which of them: what is added is scaling x[i] · table[rows[i, j]], or x[j] with the keys.
+    scaling : float
+    """
+
+    side: str
+    table: torch.Tensor
+    rows: torch.Tensor
+    scaling: float
+
+
 class Call(NamedTuple):
     """What one attention was handed.
 
@@ -92,6 +112,8 @@ class Call(NamedTuple):
     windows : int
         Into how many windows of one size queries and keys are cut, one after the other; mask and
         bias are those of all windows together. `windows.window_positions` says what is where.
+    positions
+        What is added to the bias; not with windows, nor with keys that several heads share.
     """
 
     place: Place
@@ -108,6 +130,7 @@ class Call(NamedTuple):
     stack: str | None = None
     extra_keys: tuple[str, ...] = ()
     windows: int = 1
+    positions: tuple[Positions, ...] = ()
 
     @property
     def cross(self) -> bool:

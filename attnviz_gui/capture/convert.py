@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from attnviz_gui.capture.record import Layer, LayerRecord
+from attnviz_gui.capture.record import Layer, LayerRecord, PositionTerm
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from attnviz_gui.capture.call import Call
+    from attnviz_gui.capture.call import Call, Positions
     from attnviz_gui.capture.inputs import Forward, Side
     from attnviz_gui.capture.names import Names
     from attnviz_gui.capture.record import BoolArray, FloatArray
@@ -81,6 +81,7 @@ def convert(
             grid = np.ix_(rows, columns)
             mask = _frozen(np.ascontiguousarray(mask[..., grid[0], grid[1]]))
             bias = bias if bias is None else _frozen(bias[..., grid[0], grid[1]])
+        positions = tuple(masks.positions(p, rows, columns) for p in call.positions)
         unrotated = None
         if call.unrotated is not None:
             before, after = (_array(t, row) for t in call.unrotated)
@@ -103,6 +104,7 @@ def convert(
                 unrotated=unrotated,
                 query_tokens=None if query_tokens == main else query_tokens,
                 key_tokens=None if key_tokens == main else key_tokens,
+                positions=positions,
             )
         )
     return tuple(records)
@@ -219,6 +221,7 @@ class _Masks:
         self._row = row
         # The tensors are kept with the results, so that no address is used twice.
         self._done: dict[tuple[object, ...], tuple[object, BoolArray, FloatArray | None]] = {}
+        self._indices: dict[tuple[object, ...], tuple[object, Any]] = {}
 
     def of(self, call: Call) -> tuple[BoolArray, FloatArray | None]:
         """Return what a call allows, and what it adds to the logits, each (T_q, T_k) or by head."""
@@ -228,6 +231,17 @@ class _Masks:
             mask, bias = self._convert(call, shape)
             self._done[key] = (call.mask, call.bias), mask, bias
         return self._done[key][1:]
+
+    def positions(self, call: Positions, rows: BoolArray, columns: BoolArray) -> PositionTerm:
+        """Return a part of a bias; layers share its index."""
+        key = (id(call.rows), rows.tobytes(), columns.tobytes())
+        if key not in self._indices:
+            index = call.rows.to("cpu", torch.int32).numpy()[np.ix_(rows, columns)]
+            self._indices[key] = call.rows, _frozen(np.ascontiguousarray(index))
+        side: Any = call.side
+        return PositionTerm(
+            side, _array(call.table, self._row), self._indices[key][1], call.scaling
+        )
 
     def _convert(self, call: Call, shape: tuple[int, int]) -> tuple[BoolArray, FloatArray | None]:
         bias = None if call.bias is None else self._matrix(call.bias.float(), call)

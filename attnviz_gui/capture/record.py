@@ -138,6 +138,35 @@ def softmax(logits: FloatArray, sink: float | None = None) -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False)
+class PositionTerm:
+    """A part of a layer's bias, computed when a head is looked at.
+
+    Attributes
+    ----------
+    side : {"query", "key"}
+        Which vectors x of the layer are multiplied.
+    table : (H, S, d) float32
+        One vector for each distance of two tokens.
+    index : (T_q, T_k) int32
+        Row of the table: scaling x[i] · table[index[i, j]], x[j] with the keys, is what is added.
+    scaling : float
+    """
+
+    side: Literal["query", "key"]
+    table: FloatArray
+    index: npt.NDArray[np.int32]
+    scaling: float
+
+    def of(self, vectors: FloatArray, head: int) -> FloatArray:
+        """Return what is added in one head, (T_q, T_k), of its queries or keys (T, d)."""
+        products: FloatArray = vectors @ self.table[head].T
+        products *= np.float32(self.scaling)
+        if self.side == "query":
+            return np.take_along_axis(products, self.index, axis=1)
+        return np.take_along_axis(products, self.index.T, axis=1).T
+
+
+@dataclass(frozen=True, eq=False)
 class LayerRecord:
     """What one attention was handed for one text.
 
@@ -152,6 +181,8 @@ class LayerRecord:
     sink : (H,) float32 or None
     unrotated : pair of (H, T_q, d) and (H_kv, T_k, d) float32, or None
         As `Head` has them.
+    positions : tuple of PositionTerm
+        What a head's bias has beside `bias`.
     query_tokens, key_tokens : tuple of str or None
         Names of this attention's own queries and keys; None where they are the text's tokens.
     """
@@ -167,14 +198,32 @@ class LayerRecord:
     unrotated: tuple[FloatArray, FloatArray] | None = None
     query_tokens: tuple[str, ...] | None = None
     key_tokens: tuple[str, ...] | None = None
+    positions: tuple[PositionTerm, ...] = ()
+
+    def bias_of(self, head: int) -> FloatArray | None:
+        """Return what is added to one head's scaled products, (T_q, T_k); None where it is none."""
+        bias = self.bias
+        if bias is not None and bias.ndim == 3:
+            bias = bias[head]
+        for term in self.positions:
+            added = term.of((self.query if term.side == "query" else self.key)[head], head)
+            bias = added if bias is None else bias + added
+        return bias
+
+    def whole_bias(self) -> FloatArray | None:
+        """Return what `bias_of` returns for all heads, (T_q, T_k) or (H, T_q, T_k)."""
+        if not self.positions:
+            return self.bias
+        whole = np.empty((len(self.query), self.query.shape[1], self.key.shape[1]), np.float32)
+        for head, bias in enumerate(whole):
+            bias[:] = self.bias_of(head)
+        return whole
 
     def head(self, head: int) -> Head:
         """Return one query head with the key head that serves it."""
         group = head * self.key.shape[0] // self.query.shape[0]
         mask = self.mask if self.mask.ndim == 2 else self.mask[head]
-        bias = self.bias
-        if bias is not None and bias.ndim == 3:
-            bias = bias[head]
+        bias = self.bias_of(head)
         return Head(
             query=self.query[head],
             key=self.key[group],

@@ -149,13 +149,14 @@ def _describe(capture: Capture) -> tuple[_Arrays, dict[str, Any]]:
         return None if tokens is None else names.setdefault(tokens, len(names))
 
     def describe(record: LayerRecord) -> dict[str, Any]:
+        bias = record.whole_bias()
         return {
             "query": arrays.put(record.query, "query"),
             "key": arrays.put(record.key, "key"),
             "value": arrays.put(record.value, "value"),
             "scaling": float(record.scaling),
             "mask": arrays.put_mask(record.mask),
-            "bias": None if record.bias is None else arrays.put(record.bias, "bias"),
+            "bias": None if bias is None else arrays.put(bias, "bias"),
             "softcap": None if record.softcap is None else float(record.softcap),
             "sink": None if record.sink is None else arrays.put(record.sink, "sink"),
             "unrotated": None

@@ -10,18 +10,41 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    import torch
+
     from attnviz_gui.capture.models import LoadedModel
+    from attnviz_gui.capture.record import Capture
+
+# Models without the attention interface, of the width of BERT-base; their own bias is a function of
+# each layer's queries and keys (DeBERTa), one for all layers (MPNet), none (GPT-J).
+WIDE = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 6,
+        "num_attention_heads": 12, "vocab_size": 3000, "max_position_embeddings": 514}  # fmt: skip
+BY_OPERANDS = {
+    "DeBERTa": ("DebertaConfig", {
+        **WIDE, "relative_attention": True, "pos_att_type": ["c2p", "p2c"],
+        "max_relative_positions": 512, "position_biased_input": False,
+    }),
+    "MPNet": ("MPNetConfig", WIDE),
+    "GPT-J": ("GPTJConfig", {
+        "vocab_size": 3000, "n_embd": 768, "n_layer": 6, "n_head": 12, "n_positions": 512,
+        "rotary_dim": 64, "bos_token_id": 1, "eos_token_id": 2,
+    }),
+}  # fmt: skip
 
 SIZES = {128: 25, 512: 15}  # tokens, and how often they are run
 
 
-def rows() -> list[tuple[str, float, float, str]]:
-    """Return what is measured, its median time, that of the plain pass, and the goal."""
+def rows() -> list[tuple[Any, ...]]:
+    """Return what is measured, its median time, that of the plain pass, and the goal.
+
+    Rows of bytes end in the function that writes them.
+    """
     import torch
 
     from attnviz_gui.capture.inputs import text_forward
@@ -31,7 +54,7 @@ def rows() -> list[tuple[str, float, float, str]]:
     from attnviz_gui.capture.ways import interface
 
     model = load_model("bundled", device="cpu")
-    found = []
+    found: list[tuple[Any, ...]] = []
     for n_tokens, times in SIZES.items():
         text = words(n_tokens - 2)
         inputs = text_forward(model, encode(model.tokenizer, text)).keywords
@@ -62,7 +85,60 @@ def rows() -> list[tuple[str, float, float, str]]:
         if n_tokens == max(SIZES):
             pair = in_turn(recording, with_attentions, times)
             found.append((f"recording or output_attentions, {n_tokens} tokens", *pair, "≤ 1"))
+    for name, (config, settings) in BY_OPERANDS.items():
+        found += by_operands(name, config, settings)
     return found
+
+
+def by_operands(name: str, config: str, settings: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Recording a model that is read by the operands of its softmax, and what is held in the end.
+
+    Recording is the call with the tokens' numbers at hand, as for the plain pass.
+    """
+    import torch
+    import transformers
+
+    from attnviz_gui.capture.models import load_model
+    from attnviz_gui.capture.recorder import record
+
+    torch.manual_seed(0)
+    module = transformers.AutoModel.from_config(getattr(transformers, config)(**settings)).eval()
+    model = load_model(module)
+    ids = torch.randint(5, 3000, (1, max(SIZES)))
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    last: list[Capture] = []
+
+    def plain() -> None:
+        with torch.no_grad():
+            module(**inputs)
+
+    def recording() -> None:
+        last[:] = [record(model, inputs)]
+
+    times = in_turn(recording, plain, max(SIZES.values()))
+    held, vectors = bytes_held(last[0])
+    return [
+        (f"recording {name}, {max(SIZES)} tokens", *times, "≤ 1.15"),
+        (f"held of {name}, beside q, k and v alone", held, vectors, "", megabytes),
+    ]
+
+
+def bytes_held(capture: Capture) -> tuple[int, int]:
+    """Bytes of all arrays of a capture's first text, each once; those of q, k and v alone."""
+    arrays: dict[int, np.ndarray] = {}
+    vectors = 0
+    for r in capture.records[0]:
+        vectors += r.query.nbytes + r.key.nbytes + r.value.nbytes
+        parts = [r.query, r.key, r.value, r.mask, r.bias]
+        parts += [array for term in r.positions for array in (term.table, term.index)]
+        for array in parts:
+            if array is not None:
+                arrays[array.__array_interface__["data"][0]] = array
+    return sum(a.nbytes if 0 not in a.strides else 1 for a in arrays.values()), vectors
+
+
+def megabytes(n_bytes: float) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB"
 
 
 def words(n: int) -> str:
@@ -92,6 +168,8 @@ def in_turn(
 
 
 if __name__ == "__main__":
-    for what, seconds, plain_, goal in rows():
-        times = f"{seconds * 1e3:>9.1f} ms {plain_ * 1e3:>9.1f} ms {seconds / plain_:>6.2f}"
-        print(f"{what:<50} {times}  {goal}")
+    for what, seconds, plain_, goal, *how in rows():
+        write = how[0] if how else (lambda s: f"{s * 1e3:.1f} ms")
+        print(
+            f"{what:<50} {write(seconds):>11} {write(plain_):>11} {seconds / plain_:>6.2f}  {goal}"
+        )

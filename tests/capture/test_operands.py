@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from tests.families.family import Family, build, example
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from attnviz_gui.capture.call import Call, Place
 
@@ -203,6 +205,28 @@ def test_layers_that_add_the_same_share_it() -> None:
     assert calls[0].mask is calls[1].mask is not None
     for call, own in zip(calls, weights, strict=True):
         assert (attention(call) - own).abs().max() <= 1e-6
+
+
+@pytest.mark.parametrize("lengths", [(24,), (24, 15)])
+@pytest.mark.parametrize("name", ["deberta", "deberta-v2"])
+def test_distances_are_held_as_tables(name: str, lengths: tuple[int, ...], tmp_path: Path) -> None:
+    model = build(name)
+    capture = attnviz_gui.capture(model, example(name, model, lengths))
+    if len(lengths) == 1:  # each head and pair of tokens has its own number in a bias
+        for record in capture.records[0]:
+            assert record.bias is None
+            assert {term.side for term in record.positions} == {"query", "key"}
+            assert record.positions[0].index is capture.records[0][0].positions[1].index
+    assert any(np.ptp(capture.head(0, h).bias) > 0.1 for h in range(4))
+    assert capture.verify() <= 1e-5
+    capture.save(tmp_path / "capture.safetensors")
+    again = attnviz_gui.open_capture(tmp_path / "capture.safetensors")
+    for text in range(len(lengths)):
+        for layer in range(2):
+            for h in range(4):
+                one, other = capture.head(layer, h, text), again.head(layer, h, text)
+                assert np.array_equal(one.bias, other.bias)
+                assert np.array_equal(one.attention, other.attention)
 
 
 def test_a_learned_query() -> None:

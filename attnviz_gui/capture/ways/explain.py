@@ -17,6 +17,7 @@ from attnviz_gui.capture.ways.sums import FAR_DOWN, ROUNDING
 from attnviz_gui.capture.ways.windows import _FORBIDDEN
 
 if TYPE_CHECKING:
+    from attnviz_gui.capture.call import Positions
     from attnviz_gui.capture.ways.heads import Split
     from attnviz_gui.capture.ways.layout import Layout
     from attnviz_gui.capture.ways.sums import Sum, Sums
@@ -42,6 +43,8 @@ class Explained:
         How far the bias is known.
     total
         What mask and bias are of, where other layers may have the same.
+    positions
+        What is added to the bias, as `Call` has them; with tables (O, S, d).
 
     An attention in one operation has (B, H) for O already.
     """
@@ -54,6 +57,7 @@ class Explained:
     bias: torch.Tensor | None = None
     noise: float = 0.0
     total: Sum | None = None
+    positions: tuple[Positions, ...] = ()
 
     @classmethod
     def of_fused(cls, arguments: dict[str, Any]) -> Explained:
@@ -110,9 +114,11 @@ def explain(
     scaling, softcap = origin.scale, None
     if origin.inner is not None:
         scaling, softcap = origin.inner * origin.scale, origin.scale
-    total = sums.of(origin, found, entries, query, key, scaling, softcap)
-    if total is not None:
-        return Explained(query, key, scaling, softcap, total.mask, total.bias, total=total)
+    known = sums.of(origin, found, entries, query, key, scaling, softcap)
+    if known is not None:
+        total, positions = known
+        mask, bias = total.mask, total.bias
+        return Explained(query, key, scaling, softcap, mask, bias, total=total, positions=positions)
     logits = found.arrange(entries)
     added = _added(logits, query, key, scaling, softcap)
     coarse = max((query.dtype, key.dtype, logits.dtype), key=lambda kind: torch.finfo(kind).eps)

@@ -63,9 +63,15 @@ class Split(NamedTuple):
             mask, bias = shared.added(found, self)
         if value is None:
             value = key[..., :0]
-        group = math.gcd(_group(key), _group(value))
+        positions = tuple(p._replace(table=self.unfold(p.table)) for p in found.positions)
+        if positions and self.windows > 1:
+            raise InputError(
+                f"{place.name} attends in windows by a table of distances, which cannot be read."
+            )
+        group = 1 if positions else math.gcd(_group(key), _group(value))
         key, value = key[:, ::group], value[:, ::group]
         call = Call(place, query, key, value, found.scaling, mask, bias, found.softcap)
+        call = call._replace(positions=positions)
         return self._fold(call) if self.windows > 1 else call
 
     def _fold(self, call: Call) -> Call:

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from attnviz_gui.capture.call import Positions
 from attnviz_gui.capture.ways.layout import move
 from attnviz_gui.capture.ways.windows import _FORBIDDEN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from attnviz_gui.capture.ways.layout import Layout
-    from attnviz_gui.capture.ways.trace import Origin, Part
+    from attnviz_gui.capture.ways.trace import Origin, Part, Product
 
 # What is further down than this may not be seen, if no attention falls to it: models take 1e4 or
 # 1e6 off a logit for that.
@@ -64,11 +67,12 @@ class Sums:
     def __init__(self) -> None:
         # The tensors are kept with them, so that no memory is given to another one.
         self._kept: list[tuple[tuple[Part, ...], tuple[object, ...], Sum]] = []
+        self._indices: list[torch.Tensor] = []
 
     def of(
         self, origin: Origin, found: Layout, entries: torch.Tensor,
         query: torch.Tensor, key: torch.Tensor, scaling: float, softcap: float | None,
-    ) -> Sum | None:  # fmt: skip
+    ) -> tuple[Sum, tuple[Positions, ...]] | None:  # fmt: skip
         """Return what was added to a product before a softmax; None where that is not known.
 
         Parameters
@@ -81,6 +85,14 @@ class Sums:
         parts = origin.parts
         if parts is None or not all(part.intact() for part in parts):
             return None
+        positions: list[Positions] = []
+        dense = []
+        for part in parts:
+            terms = self._positions(part, origin, found)
+            positions += terms
+            if not terms:
+                dense.append(part)
+        parts = tuple(dense)
         moved = tuple((p.fill, p.factor, p.shape, origin.chain[len(p.chain) :]) for p in parts)
         how = (*moved, found.order, found.others, entries.dtype)
         known = next((k for k in self._kept if k[1] == how and _all_alike(k[0], parts)), None)
@@ -91,8 +103,65 @@ class Sums:
             known = parts, how, made
             self._kept = [known, *self._kept[: _KEPT - 1]]
         total = known[2]
-        holds = _holds(total, found.arrange(entries), query, key, scaling, softcap)
-        return total if holds else None
+        if positions and (total.gap < torch.inf or softcap is not None):
+            return None
+        logits = found.arrange(entries)
+        holds = _holds(total, logits, query, key, scaling, softcap, positions)
+        return (total, tuple(positions)) if holds else None
+
+    def _positions(self, part: Part, origin: Origin, found: Layout) -> list[Positions]:
+        """Return a part as products with tables; nothing where it is not, or where these are large.
+
+        They are of the layer's own queries and keys, so that only the tables are held on to.
+        """
+        product, terms = origin.product, []
+        assert product is not None
+        in_order = found.order == tuple(range(len(found.order))) and not found.swapped
+        after = origin.chain[len(part.chain) :]
+        kept = all(
+            (step[0] is torch.reshape and step[1][0][-2:] == part.shape[-2:])
+            or (step[0] is torch.Tensor.expand and step[1][0] == part.shape)
+            for step in after
+        )  # fmt: skip
+        if part.fill is not None or not in_order or not kept:
+            return []
+        sides = (product.first, product.second.transpose(1, 2))
+        bases = (product.bases[0], None if product.bases[1] is None else product.bases[1].mT)
+        for gathered in part.gathered:
+            vectors, table = gathered.product.first, gathered.product.second.transpose(1, 2)
+            side = "key" if gathered.turned else "query"
+            raw, base = sides[gathered.turned], bases[gathered.turned]
+            number = product.numbers[gathered.turned]
+            scaling = part.factor * gathered.scale / gathered.product.factor
+            scaling *= _alpha(gathered.product)
+            if _same_memory(vectors, raw):
+                scaling *= number
+            elif base is None or not _same_memory(vectors, base):
+                return []
+            index = gathered.index.mT if gathered.turned else gathered.index
+            if index.shape != part.shape[-2:] or index.numel() <= table[0].numel():
+                return []
+            terms.append(Positions(side, table, self._index(index), scaling))
+        return terms
+
+    def _index(self, index: torch.Tensor) -> torch.Tensor:
+        """Return an index, the same tensor for the same numbers."""
+        for known in self._indices:
+            if known.shape == index.shape and torch.equal(known, index):
+                return known
+        self._indices.append(index.clone())
+        return self._indices[-1]
+
+
+def _alpha(product: Product) -> float:
+    """Return the product's own factor, without those of its operands."""
+    return product.factor / (product.numbers[0] * product.numbers[1])
+
+
+def _same_memory(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return (one.data_ptr(), one.shape, one.stride(), one.dtype) == (
+        other.data_ptr(), other.shape, other.stride(), other.dtype,
+    )  # fmt: skip
 
 
 def _all_alike(kept: tuple[Part, ...], parts: tuple[Part, ...]) -> bool:
@@ -169,11 +238,12 @@ def _gap(added: torch.Tensor, mask: torch.Tensor, bias: torch.Tensor, dtype: tor
 
 def _holds(
     total: Sum, logits: torch.Tensor, query: torch.Tensor, key: torch.Tensor, scaling: float,
-    softcap: float | None,
+    softcap: float | None, positions: Sequence[Positions],
 ) -> bool:  # fmt: skip
     """Return whether some rows of the logits are what they are said to be."""
     n = logits.shape[1]
-    rows = torch.linspace(0, n - 1, min(n, _ROWS), device=logits.device).long()
+    n_rows = min(n, _ROWS // 2 if positions else _ROWS)
+    rows = torch.linspace(0, n - 1, n_rows, device=logits.device).long()
     queries, keys = query[:, rows].float(), key.float().transpose(1, 2)
     expected = torch.bmm(queries, keys).mul_(scaling)
     # What the rounding of the product can be at most.
@@ -189,6 +259,14 @@ def _holds(
         bias = total.bias[:, rows]
         expected += bias
         size += bias.abs()
+    for term in positions:
+        table, index = term.table.float(), term.rows[rows]
+        for place in range(len(rows)):
+            near = table[:, index[place]]
+            near = near * (queries[:, place, None] if term.side == "query" else keys.mT)
+            near *= term.scaling
+            expected[:, place] += near.sum(-1)
+            size[:, place] += near.abs_().sum(-1)
     coarse = max((query.dtype, key.dtype, logits.dtype), key=lambda kind: torch.finfo(kind).eps)
     apart = (expected - logits[:, rows].float()).abs_()
     right = apart <= ROUNDING * torch.finfo(coarse).eps * size.clamp_(min=1.0)

@@ -59,6 +59,8 @@ class Product:
     ----------
     numbers
         What each operand was multiplied by just before the product.
+    bases
+        What each operand was before that; None where it is to be computed.
     factor
         Both together, times the product's own factor.
     learned
@@ -70,17 +72,41 @@ class Product:
     first: torch.Tensor
     second: torch.Tensor
     numbers: tuple[float, float]
+    bases: tuple[torch.Tensor | None, torch.Tensor | None]
     factor: float
     learned: tuple[bool, bool]
     stack: tuple[Frame, ...]
 
     def plain(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the operands as they were before they were multiplied by numbers."""
+        both = zip((self.first, self.second), self.numbers, self.bases, strict=True)
         first, second = (
-            tensor if number == 1 else tensor / number
-            for tensor, number in zip((self.first, self.second), self.numbers, strict=True)
+            tensor if number == 1 else tensor / number if base is None else base
+            for tensor, number, base in both
         )
         return first, second
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """A product whose columns were gathered: by the distance of two tokens, as a rule.
+
+    Attributes
+    ----------
+    product
+        Of vectors (N, T, d) and a table (N, d, S).
+    scale
+        Factor since then.
+    index : (T, n) int64
+        Which column of the table stands where, for all N.
+    turned
+        Whether the last two axes were swapped since.
+    """
+
+    product: Product
+    scale: float
+    index: torch.Tensor
+    turned: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +127,8 @@ class Part:
         There.
     version
         The tensor's, to tell whether it was written to since.
+    gathered
+        What it is the sum of; empty where that is not known.
     """
 
     tensor: torch.Tensor
@@ -109,6 +137,7 @@ class Part:
     chain: Chain
     shape: torch.Size
     version: int
+    gathered: tuple[Gathered, ...] = ()
 
     def intact(self) -> bool:
         """Return whether the tensor still holds what it held."""
@@ -133,6 +162,8 @@ class Origin:
         Tensors that it was multiplied by, each with the chain up to there and the shape there.
     parts
         What else was done to the product's entries, in order; None where that is not followed.
+    gathered
+        What the tensor is the sum of, in place of a product; empty where that is not known.
     writes
         How often the tensor's memory had been written to; it is what is said here as long as that
         stays so.
@@ -140,6 +171,8 @@ class Origin:
         What the reader returned for the softmax that this is the result of.
     number
         A number that the tensor was multiplied by after it was last computed.
+    base
+        What it was before it was multiplied by that; None where that is not known.
     learned
         True for a weight of the model, also moved or in another type.
     lost
@@ -152,9 +185,11 @@ class Origin:
     inner: float | None = None
     factors: tuple[tuple[torch.Tensor, Chain, torch.Size], ...] = ()
     parts: tuple[Part, ...] | None = ()
+    gathered: tuple[Gathered, ...] = ()
     writes: int = 0
     weights: Any = None
     number: float = 1.0
+    base: torch.Tensor | None = None
     learned: bool = False
     lost: bool = False
 
@@ -287,6 +322,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             lost = _Living(result), Origin(weights=weights, lost=True)
             self._lost[result.untyped_storage()._cdata] = lost
             self._set(result, _UNKNOWN)
+            if name == "gather":
+                gathered = _gathered(self._whole(args[0]), args)
+                self._set(result, Origin(lost=True, weights=weights, gathered=gathered))
         elif known.mutable and isinstance(result, torch.Tensor):
             self._set(result, _UNKNOWN)
         return result
@@ -302,11 +340,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _whole(self, tensor: torch.Tensor) -> Origin:
         """Return what is known of a tensor that was perhaps written to through another view."""
         origin = self._of(tensor)
-        if origin.product is None or origin.parts is None:
+        if not origin.gathered and (origin.product is None or origin.parts is None):
             return origin
         if self._writes.get(_memory(tensor), 0) == origin.writes:
             return origin
-        return replace(origin, parts=None)
+        return replace(origin, parts=None, gathered=())
 
     def _move(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = func(*args, **kwargs)
@@ -323,7 +361,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         outputs = enumerate(result) if isinstance(result, (list, tuple)) else [(-1, result)]
         for number, moved in outputs:
             step: Step = (func, rest, named, number)
-            self._set(moved, replace(origin, chain=(*origin.chain, step)))
+            kept = _turned(name, args, moved, origin.gathered) if origin.gathered else ()
+            self._set(moved, replace(origin, chain=(*origin.chain, step), gathered=kept, base=None))
         return result
 
     def _product(self, name: str, operands: Any, kwargs: dict[str, Any]) -> Origin:
@@ -334,12 +373,13 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         alpha = float(kwargs.get("alpha", 1.0))
         numbers = origins[0].number, origins[1].number
         first, second = operands
+        bases = origins[0].base, origins[1].base
         chain: Chain = ()
         if first.ndim == 2:
-            first, second = first[None], second[None]
+            first, second, bases = first[None], second[None], (None, None)
             chain = ((torch.select, (0, 0), (), -1),)
         factor = alpha * numbers[0] * numbers[1]
-        made = Product(first, second, numbers, factor, learned, self._reader.stack())
+        made = Product(first, second, numbers, bases, factor, learned, self._reader.stack())
         return Origin(made, chain, factor)
 
     def _note_weighing(self, operands: Any) -> None:
@@ -376,7 +416,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if len(self._origins) >= self._many:
             self._purge()
         writes = self._writes.get(where[0], 0)
-        if origin.writes != writes and origin.product is not None:
+        if origin.writes != writes and (origin.product is not None or origin.gathered):
             origin = replace(origin, writes=writes)
         self._origins[where] = _Living(tensor), origin
 
@@ -410,12 +450,16 @@ def _changed(
         if len(weighed) == 1 and name not in ("add", "sub", "rsub", "tanh"):
             return _broadcast(before[weighed[0]], args[weighed[0]], out)
         if any(origin.lost for origin in before):
-            return Origin(lost=True)
+            return Origin(lost=True, gathered=_summed(name, args, kwargs, before, out))
         number = _factor(name, args)
         if number is None:
             return _UNKNOWN
         origin = before[0 if _is_large(args[0], out) else 1]
-        return Origin(number=origin.number * number, learned=origin.learned)
+        base = args[0] if origin.number == 1 and _is_large(args[0], out) else None
+        if base is not None and _memory(base) == _memory(out):
+            base = None
+        number *= origin.number
+        return Origin(number=number, base=base, learned=origin.learned)
     # The first product is the content's; terms of positions are added to it.
     which = min(led, key=lambda i: (_of_layer(before[i]), i))
     origin = _broadcast(before[which], args[which], out)
@@ -424,6 +468,10 @@ def _changed(
         origin = replace(origin, scale=origin.scale * number, number=origin.number * number)
         return replace(origin, parts=_scaled(origin.parts, number))
     parts = _further(name, args, kwargs, which, origin, out)
+    if parts and origin.parts is not None and len(parts) > len(origin.parts) and which < 2:
+        terms = before[1 - which].gathered if len(before) > 1 else ()
+        if terms and parts[-1].fill is None and parts[-1].tensor.shape == out.shape:
+            parts = (*parts[:-1], replace(parts[-1], gathered=terms))
     origin = replace(origin, number=1.0, parts=parts)
     if name == "tanh" and origin.inner is None:
         return replace(origin, inner=origin.scale, scale=1.0)
@@ -465,6 +513,59 @@ def _further(
         low = None
     number = _number(low)  # a bound that only masked entries reach
     return parts if number is not None and which == 0 and number <= _NO_BOUND else None
+
+
+def _gathered(origin: Origin, args: tuple[Any, ...]) -> tuple[Gathered, ...]:
+    """Return what the result of a gather is; nothing where it is not as in `Gathered`."""
+    product, (table, axis, index) = origin.product, args[:3]
+    plain = origin.parts == () and not origin.factors and origin.inner is None
+    if product is None or any(product.learned) or not plain or axis not in (-1, table.ndim - 1):
+        return ()
+    size = product.first.shape[1], product.second.shape[2]
+    moved = any(step[0] is not torch.reshape for step in origin.chain)
+    alike = all(
+        n == 1 or step == 0 for n, step in zip(index.shape[:-2], index.stride()[:-2], strict=True)
+    )
+    if moved or table.shape[-2:] != size or not alike or index.shape[-2] != size[0]:
+        return ()
+    if index.shape[:-2] != table.shape[:-2]:
+        return ()
+    return (Gathered(product, origin.scale, index[(0,) * (index.ndim - 2)]),)
+
+
+def _turned(
+    name: str, args: tuple[Any, ...], moved: torch.Tensor, gathered: tuple[Gathered, ...]
+) -> tuple[Gathered, ...]:
+    """Return what is left of sums of products after a move that may swap the last two axes."""
+    before = args[0]
+    if name == "transpose" and {a % before.ndim for a in args[1:3]} == {
+        before.ndim - 2, before.ndim - 1,
+    }:  # fmt: skip
+        return tuple(replace(g, turned=not g.turned) for g in gathered)
+    if ("view" in name or "reshape" in name) and moved.shape[-2:] == before.shape[-2:]:
+        return gathered
+    return ()
+
+
+def _summed(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], before: list[Origin],
+    out: torch.Tensor,
+) -> tuple[Gathered, ...]:  # fmt: skip
+    """Return the terms of a sum, or of a multiple, of gathered products."""
+    number = _factor(name, args)
+    if number is not None and before[0].gathered:
+        return tuple(replace(g, scale=g.scale * number) for g in before[0].gathered)
+    if name != "add" or kwargs or len(args) != 2:
+        return ()
+    terms: tuple[Gathered, ...] = ()
+    for arg, origin in zip(args, before, strict=True):
+        if isinstance(arg, torch.Tensor):
+            if not origin.gathered or arg.shape != out.shape:
+                return ()
+            terms += origin.gathered
+        elif arg != 0:
+            return ()
+    return terms
 
 
 def _added(
