@@ -77,7 +77,7 @@ not depend on it. It decides what the plane and the Euclidean distance see: the 
 <p>{modes}</p>
 <h3>What to look for: the objective</h3>
 <p>Fit searches the a (and where it matters the c) that makes the chosen objective largest. The
-curve above the button shows it over the whole range; its green point can be dragged.</p>
+curve shows it over the whole range; its green point can be dragged.</p>
 <p>{objectives}</p>
 <h3>When not to trust it</h3>
 <p><b>Collapse.</b> A large a makes all keys point the same way: r comes near −1 while the picture
