@@ -30,9 +30,10 @@ from tests.ui.known import at, near, picture_of, pixels, rgb
 def show(qtbot):
     """Return a function that shows a view of all texts of a random capture."""
 
-    def make(kind, n_tokens, texts, theme=LIGHT, size=(900, 480), **sample):
+    def make(kind, n_tokens, texts, theme=LIGHT, size=(900, 480), capture=None, **sample):
         document = Document()
-        document.open(random_capture(n_tokens, texts=texts, layers=1, head_dim=8, **sample))
+        sample = {"texts": texts, "layers": 1, "head_dim": 8} | sample
+        document.open(capture or random_capture(n_tokens, **sample))
         document.set_options(together=True, animate=False)
         document.move(mode="centroid", t=0.6)
         view = kind(document, theme)
@@ -340,18 +341,12 @@ def test_another_text_keeps_what_is_drawn_and_lights_its_own_pairs(many):
 
 
 def test_a_key_that_is_zero_is_counted_as_without_a_distance(show):
-    document = Document()
     capture = random_capture(60, texts=100, layers=1, heads=1, head_dim=4)
     capture.records[3][0].key[0, 10] = 0
-    document.open(capture)
-    document.set_options(together=True)
-    view = ScatterView(document, LIGHT)
-    view.resize(500, 300)
-    view.start()
+    view = show(ScatterView, 60, 100, capture=capture)
+    view.document.reset()
     n = 100 * 3600
     assert view.numbers().endswith(f"{n - 60:,} pairs as density, 60 without a distance")
-    view.stop()
-    view.deleteLater()
 
 
 # -- the window ------------------------------------------------------------------------------------
