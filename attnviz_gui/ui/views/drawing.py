@@ -102,10 +102,13 @@ class Drawing(pg.GraphicsObject):
 
     # -- what to draw ------------------------------------------------------------------------
 
-    def set_tokens(self, art: labels.LabelArt, n_queries: int, order: Int) -> None:
-        """Take the labels of all points, and the points in the order of their importance."""
+    def set_tokens(self, art: labels.LabelArt, n_queries: int, order: Int, among: int = 0) -> None:
+        """Take the labels of all points, and the points in the order of their importance.
+
+        `among`: how many tokens all texts have, where they are shown together.
+        """
         self.n_queries = n_queries
-        self.diameter = marks.diameter(max(n_queries, len(art.texts) - n_queries))
+        self.diameter = marks.diameter(max(n_queries, len(art.texts) - n_queries, among))
         self.art = art
         self.order = order
         self.lit = None

@@ -160,8 +160,10 @@ class EmbeddingView(View):
         if tokens != self._labels.tokens:
             self._labels = LabelArt(tokens)
         order = content.importance(picture, self.document.watched_here)
+        corpus = self.document.corpus
+        among = 0 if corpus is None else len(corpus.live.query)
         for plane in (self.left, self.right):
-            plane.drawing.set_tokens(self._labels, len(picture.query_tokens), order)
+            plane.drawing.set_tokens(self._labels, len(picture.query_tokens), order, among)
         self._held = False
         self._line_option = None
         self._take_lines()

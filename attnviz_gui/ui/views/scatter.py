@@ -36,7 +36,7 @@ from attnviz_gui.ui.views.scatter_items import (
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from PySide6.QtGui import QKeyEvent, QMouseEvent, QPen, QWheelEvent
+    from PySide6.QtGui import QKeyEvent, QMouseEvent, QPaintEvent, QPen, QWheelEvent
     from PySide6.QtWidgets import QWidget
 
     from attnviz_gui.geometry.live import Frame
@@ -60,7 +60,7 @@ class ScatterView(View):
 
     name = "scatter"
     offload: Offload = staticmethod(at_once)  # for heads with more than LIVE_PAIRS pairs
-    recount: Offload = staticmethod(at_once)  # for a density of very many under other axes
+    recount: Offload | None = None  # for a density of very many under other axes; None: once drawn
 
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(document, theme, parent)
@@ -376,13 +376,13 @@ class ScatterView(View):
         if area != self.before.area:
             for item in (self.before, self.after, self.marks):
                 item.set_area(area)
-            if self.before.stale or self.after.stale:
-                self._recount(area)
+            if self.recount is not None and (self.before.stale or self.after.stale):
+                self._recount(area, self.recount)
             if self._pairs is not None and self.document.picture is not None:
                 self._describe()
                 self._read()
 
-    def _recount(self, area: Area) -> None:
+    def _recount(self, area: Area, offload: Offload) -> None:
         """Count very many points for these axes in a worker; until then the old cells stretch."""
         clouds = self.before, self.after
         work = [(cloud, cloud.xs, cloud.counting()) for cloud in clouds if cloud.stale]
@@ -393,7 +393,23 @@ class ScatterView(View):
                     cloud.set_counted(each)
             self._describe()
 
-        self.recount(lambda: [counting(area) for _, _, counting in work], done)
+        offload(lambda: [counting(area) for _, _, counting in work], done)
+
+    def _recount_to_draw(self) -> None:
+        """Without a worker: count for the axes that are drawn, not for each on the way there."""
+        area = self.after.area
+        if self.recount is None and area is not None and (self.before.stale or self.after.stale):
+            self._recount(area, at_once)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint nothing that was counted for other axes, where no worker counts anew."""
+        self._recount_to_draw()
+        super().paintEvent(event)
+
+    def render(self, *where: Any) -> None:
+        """Draw on something else, as `paintEvent`."""
+        self._recount_to_draw()
+        super().render(*where)
 
     # -- mouse and keys ----------------------------------------------------------------------
 
