@@ -11,6 +11,7 @@ from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QHelpEvent, QImage, QPainter, QWheelEvent
 from PySide6.QtWidgets import QApplication, QToolTip
 
+from attnviz_gui.geometry.normalization import SHIFT_MODES
 from attnviz_gui.session.document import Document, Focus
 from attnviz_gui.session.offload import LIVE_PAIRS
 from attnviz_gui.session.watch import WatchedPair
@@ -365,6 +366,34 @@ def test_too_many_pairs_are_a_part_while_moving_and_all_of_them_at_rest(make):
     assert f"→ {number(np.corrcoef(x, y)[0, 1])} ·" in view.numbers()
     document.end_drag()
     assert len(view.after.xs) == 600**2
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_part_is_random_within_the_mask_and_where_it_belongs_in_every_mode(make, causal):
+    view = make(900 if causal else 600, causal=causal, head_dim=8)
+    document = view.document
+    n_pairs = document.picture.n_pairs
+    document.begin_drag()
+    for mode in SHIFT_MODES:
+        document.move(mode=mode, t=0.4, scale=1.3)
+        assert view.numbers().endswith(f"262,144 of {n_pairs:,} pairs as density while moving")
+        pairs, frame = view._pairs[1], document.frame
+        some = range(0, len(pairs), 997)
+        i, j = np.array([pairs.pair(point) for point in some]).T
+        assert document.picture.mask[i, j].all()
+        q, k = frame.query[i], frame.key[j]
+        dots = (q * k).sum(axis=1)
+        cosine = dots / np.linalg.norm(q, axis=1) / np.linalg.norm(k, axis=1)
+        assert np.allclose(pairs.y[list(some)], dots, atol=1e-4)
+        assert np.allclose(pairs.x[list(some)], 1 - cosine, atol=1e-4)
+    # Uniform over the allowed pairs: about the same share of each query's.
+    sample = document.picture.sample
+    taken = np.bincount(sample.query)
+    allowed = document.picture.mask.sum(axis=1)
+    share = len(sample.query) / n_pairs
+    spread = np.sqrt(np.maximum(allowed * share * (1 - share), 1))
+    assert (np.abs(taken - allowed * share) < 5 * spread).all()
+    document.end_drag()
 
 
 def test_work_is_handed_out_and_a_late_result_is_dropped(make):
