@@ -58,8 +58,8 @@ class Corpus:
 
     Attributes
     ----------
-    pictures : tuple of Picture
-        The head on each text.
+    chosen : Picture
+        The head on the text that was chosen when this was made.
     """
 
     capture: Capture
@@ -67,7 +67,24 @@ class Corpus:
     head: int
     show_special: bool
     rotary: bool
-    pictures: tuple[Picture, ...]
+    chosen: Picture
+
+    @lazy
+    def pictures(self) -> tuple[Picture, ...]:
+        """The head on each text."""
+        return tuple(
+            self.chosen
+            if text == self.chosen.text
+            else make_picture(
+                self.capture,
+                text,
+                self.layer,
+                self.head,
+                show_special=self.show_special,
+                rotary=self.rotary,
+            )
+            for text in range(len(self.capture.texts))
+        )
 
     def fits(self, picture: Picture, *, show_special: bool, rotary: bool) -> bool:
         """Return whether it is the one beside a picture."""
@@ -139,12 +156,13 @@ class CorpusFrames:
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self._at: tuple[Sliders, bool] | None = None
-        self._frame = corpus.before
+        self._frame: TextsFrame | None = None
 
     def at(self, sliders: Sliders, *, dragging: bool) -> TextsFrame:
         """Return the frame under these sliders; in a drag, turned to the frame before."""
-        if self._at is None or self._at[0] != sliders or (self._at[1] and not dragging):
-            near = self._frame if dragging else self.corpus.before
+        moved = self._at is None or self._at[0] != sliders or (self._at[1] and not dragging)
+        if self._frame is None or moved:
+            near = (self._frame if dragging else None) or self.corpus.before
             frame = self.corpus.live.at(
                 sliders.mode, sliders.t, sliders.scale, near=near.projection
             )
@@ -157,14 +175,9 @@ class CorpusFrames:
 
 def make_corpus(picture: Picture, *, show_special: bool, rotary: bool) -> Corpus:
     """Return the corpus beside a picture: the same head on all texts of its capture."""
-    capture, layer, head = picture.capture, picture.layer, picture.head
-    pictures = tuple(
-        picture
-        if text == picture.text
-        else make_picture(capture, text, layer, head, show_special=show_special, rotary=rotary)
-        for text in range(len(capture.texts))
+    return Corpus(
+        picture.capture, picture.layer, picture.head, show_special, rotary, chosen=picture
     )
-    return Corpus(capture, layer, head, show_special, rotary, pictures)
 
 
 def _starts(counts: Iterable[int]) -> IndexArray:
