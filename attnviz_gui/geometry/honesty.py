@@ -35,7 +35,7 @@ from attnviz_gui.geometry.measures import (
 from attnviz_gui.geometry.stopping import stop_where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -231,6 +231,12 @@ def closer(frames: Iterable[tuple[Frame, Frame]], *, cancel: Any = None) -> Clos
         found.append([*_lengths(before, strongest, stop), *_lengths(after, strongest, stop)])
     table = np.array(found, dtype=np.float64).reshape(-1, 4).T
     return Closer(table[0], table[2], table[1], table[3])
+
+
+def join_closer(answers: Sequence[Closer]) -> Closer:
+    """Return the answer of all heads that some answers are about."""
+    names = "before", "after", "weighted_before", "weighted_after"
+    return Closer(*(np.concatenate([getattr(a, name) for a in answers]) for name in names))
 
 
 def participation(query: Float64, key: Float64) -> float:

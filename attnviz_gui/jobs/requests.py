@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from attnviz_gui.capture.models import LoadedModel
     from attnviz_gui.capture.progress import Report
     from attnviz_gui.capture.record import Capture
-    from attnviz_gui.geometry.fit import Fit
-    from attnviz_gui.geometry.live import LiveHead
-    from attnviz_gui.geometry.normalization import ShiftMode
 
 Long = Literal["refuse", "first", "split"]
 
@@ -103,21 +100,6 @@ class ModelsRequest:
         from attnviz_gui.capture.hub import models_on_disk
 
         return models_on_disk()
-
-
-@dataclass(frozen=True, eq=False)
-class FitRequest:
-    """Fit a and c for one head."""
-
-    live: LiveHead
-    objective: str
-    mode: ShiftMode
-
-    def __call__(self) -> Fit:
-        """Search the best a and c."""
-        from attnviz_gui.geometry.fit import fit
-
-        return fit(self.live, self.objective, shift_mode=self.mode)
 
 
 def model_at_hand(

@@ -387,13 +387,13 @@ class Document:
         basis = replace(self.basis, text=picture.text)
         return self._fits.of(basis, picture.layer, picture.head)
 
-    def keep_fits(self, basis: Basis, fits: Iterable[HeadFit]) -> None:
-        """Keep what was fitted; where the head on show is among it, the sliders move there."""
+    def keep_fits(self, basis: Basis, fits: Iterable[HeadFit], *, move: bool = True) -> None:
+        """Keep what was fitted; where the head on show is among it, the sliders `move` there."""
         before = self.fit_here
         self._fits.keep(basis, fits)
         self.fits_changed.emit()
         kept = self.fit_here
-        if kept is not None and kept is not before and kept.found:
+        if move and kept is not None and kept is not before and kept.found:
             self.move(mode=kept.mode, t=kept.t, scale=kept.scale)
 
     # -- focus and watched pairs -------------------------------------------------------------

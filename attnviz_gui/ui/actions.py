@@ -9,11 +9,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QFileDialog
 
 from attnviz_gui.errors import InputError
-from attnviz_gui.jobs.requests import FitRequest
 
 if TYPE_CHECKING:
     from attnviz_gui.capture.record import Capture
-    from attnviz_gui.geometry.fit import Fit
     from attnviz_gui.ui.main_window import MainWindow
     from attnviz_gui.ui.panels.dock import PanelDock
 
@@ -29,30 +27,8 @@ class Actions:
         d = self.window.document
         d.show_head(d.layer + layer, d.head + head)
 
-    def fit(self) -> None:
-        """Fit a and c for the head on show, in the worker."""
-        window, document = self.window, self.window.document
-        picture = document.picture
-        if picture is None:
-            return
-        panel = window.normalization_panel
-        panel.say("Fitting…")
-        sliders = document.sliders
-
-        def show(found: Fit) -> None:
-            """Take the fit, unless another head is on show or the sliders were moved meanwhile."""
-            if picture is not document.picture:
-                return
-            if sliders == document.sliders:
-                panel.show_fit(found)
-            else:
-                panel.say("")
-
-        window.fitter(FitRequest(picture.live, panel.objective_name, sliders.mode), show)
-
     def geometry_failed(self, fault: BaseException) -> None:
-        """Say why a fit, a count or another head came to nothing."""
-        self.window.normalization_panel.say("")
+        """Say why a count, a curve or another head came to nothing."""
         self.window.document.stay()
         if not isinstance(fault, InputError):
             raise fault

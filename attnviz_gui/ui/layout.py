@@ -20,7 +20,7 @@ class Workspace(QMainWindow):
 
     def __init__(
         self, controls: QWidget, heatmap: PanelDock, embedding: PanelDock, scatter: PanelDock,
-        anatomy: PanelDock,
+        honesty: QWidget, anatomy: PanelDock,
     ) -> None:  # fmt: skip
         super().__init__()
         self.setWindowFlags(Qt.WindowType.Widget)
@@ -35,8 +35,11 @@ class Workspace(QMainWindow):
         self.controls.setWidget(controls)
         controls.setFixedWidth(_CONTROLS_WIDTH)
         self.heatmap, self.embedding, self.scatter = heatmap, embedding, scatter
+        self.honesty = QDockWidget("What the picture keeps")
+        self.honesty.setObjectName("honesty_panel")
+        self.honesty.setWidget(honesty)
         self.anatomy = anatomy
-        self.panels = (heatmap, embedding, scatter, anatomy)
+        self.panels = (heatmap, embedding, scatter, self.honesty, anatomy)
         self._maximised: list[QDockWidget] = []
         self._state = QByteArray()
         self._arranged = False
@@ -54,10 +57,11 @@ class Workspace(QMainWindow):
         self.splitDockWidget(self.controls, self.heatmap, Qt.Orientation.Horizontal)
         self.splitDockWidget(self.heatmap, self.scatter, Qt.Orientation.Vertical)
         self.splitDockWidget(self.heatmap, self.embedding, Qt.Orientation.Horizontal)
-        self.splitDockWidget(self.scatter, self.anatomy, Qt.Orientation.Horizontal)
+        self.splitDockWidget(self.scatter, self.honesty, Qt.Orientation.Horizontal)
+        self.splitDockWidget(self.honesty, self.anatomy, Qt.Orientation.Horizontal)
         self._share()
 
-    def maximise(self, panel: PanelDock) -> None:
+    def maximise(self, panel: QDockWidget) -> None:
         """Give one panel all the room, or give it back."""
         if self.restore():
             return
@@ -87,4 +91,5 @@ class Workspace(QMainWindow):
     def _share(self) -> None:
         across, down = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
         self.resizeDocks([self.heatmap, self.embedding], [400, 600], across)
+        self.resizeDocks([self.scatter, self.honesty], [600, 400], across)
         self.resizeDocks([self.heatmap, self.scatter], [600, 300], down)

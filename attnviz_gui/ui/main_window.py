@@ -17,6 +17,7 @@ from attnviz_gui.session.document import Document
 from attnviz_gui.session.watch import WatchedPair
 from attnviz_gui.ui.actions import Actions
 from attnviz_gui.ui.files import Files
+from attnviz_gui.ui.fitting import Fitting
 from attnviz_gui.ui.layout import Workspace
 from attnviz_gui.ui.learn import Learn
 from attnviz_gui.ui.memory import Memory
@@ -26,6 +27,7 @@ from attnviz_gui.ui.panels.badge import BadgeLabel
 from attnviz_gui.ui.panels.banner import Banner
 from attnviz_gui.ui.panels.dock import PanelDock
 from attnviz_gui.ui.panels.head_panel import HeadPanel
+from attnviz_gui.ui.panels.honesty_panel import HonestyPanel
 from attnviz_gui.ui.panels.normalization_panel import NormalizationPanel
 from attnviz_gui.ui.panels.status import Status
 from attnviz_gui.ui.panels.text_bar import BUNDLED, TextBar
@@ -76,18 +78,24 @@ class MainWindow(QMainWindow):
         self.document = Document()
         self.document.watch(FIRST_WATCHED)
         self.actions_ = Actions(self)
-        self.workers = model_worker, geometry_worker = Worker("model"), Worker("geometry")
+        self.workers = tuple(Worker(name) for name in ("model", "geometry", "curve", "measures"))
+        model_worker, geometry_worker, curve_worker, measures_worker = self.workers
         self.runner = Runner(model_worker, self)
         self.offloaders = tuple(
             Offloader(geometry_worker, self.actions_.geometry_failed, self, rest_ms=rest)
-            for rest in (0, _REST_MS, 0, 0, 0)
+            for rest in (_REST_MS, 0, 0, 0)
         )
-        self.fitter, self.prover, self.pairer, self.counter, self.drawer = self.offloaders
+        self.prover, self.pairer, self.counter, self.drawer = self.offloaders
+        self.curver, self.measurer = (
+            Offloader(worker, self.actions_.geometry_failed, self, rest_ms=_REST_MS)
+            for worker in (curve_worker, measures_worker)
+        )
         self.dissector = Offloader(model_worker, self.actions_.geometry_failed, self)
         self.document.offload = self.drawer
         self.verification = Verification(self.document, model_worker, self.runner, self)
         self._make_parts()
         self._lay_out()
+        self.fitting = Fitting(self)
         fill_menus(self)
         self.learn = Learn(self)
         self._connect(faults)
@@ -108,7 +116,7 @@ class MainWindow(QMainWindow):
         self.embedding = EmbeddingView(d, theme)
         self.views = (self.heatmap, self.scatter, self.embedding)
         self.head_panel = HeadPanel(d)
-        self.normalization_panel = NormalizationPanel(d)
+        self.normalization_panel = NormalizationPanel(d, theme)
         self.heatmap_options = HeatmapOptions(d)
         self.plane_options = PlaneOptions(d)
         self.docks = (
@@ -116,6 +124,7 @@ class MainWindow(QMainWindow):
             PanelDock("Queries and keys", self.embedding, self.plane_options),
             PanelDock("Dot product and distance", self.scatter),
         )
+        self.honesty = HonestyPanel(d, theme)
         self.badge = BadgeLabel()
         self.docks[0].header.add_badge(self.badge)
         self.anatomy_panel = AnatomyPanel(d, theme, self.dissector)
@@ -133,7 +142,7 @@ class MainWindow(QMainWindow):
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.workspace = Workspace(scroll, *self.docks, self.anatomy_panel)
+        self.workspace = Workspace(scroll, *self.docks, self.honesty, self.anatomy_panel)
         centre = QWidget()
         rows = QVBoxLayout(centre)
         rows.setContentsMargins(0, 0, 0, 0)
@@ -159,8 +168,10 @@ class MainWindow(QMainWindow):
         self.text_bar.hub_wanted.connect(do.choose_hub_model)
         self.text_bar.opened.connect(self.files.look)
         self.status.cancel_button.clicked.connect(self.runs.cancel)
-        self.normalization_panel.fit_wanted.connect(do.fit)
         self.normalization_panel.offload = self.prover
+        self.normalization_panel.curve.offload = self.curver
+        self.honesty.offload = self.measurer
+        self.honesty.copied.connect(lambda: self.statusBar().showMessage("Copied: measures", 4000))
         self.scatter.offload = self.pairer
         self.scatter.recount = self.counter
         for dock in self.docks:
@@ -213,6 +224,8 @@ class MainWindow(QMainWindow):
         dress(_application(), self.theme)
         for view in (*self.views, self.anatomy_panel, self.token_strip, self.key_strip):
             view.retheme(self.theme)
+        self.normalization_panel.curve.set_theme(self.theme)
+        self.honesty.set_theme(self.theme)
 
     def _on_desktop_theme(self) -> None:
         if self.memory.settings.theme == "system":
@@ -275,7 +288,8 @@ class MainWindow(QMainWindow):
         self.hide()
         self.verification.stop()
         self.runner.close()
-        for offloader in (*self.offloaders, self.dissector):
+        self.fitting.close()
+        for offloader in (*self.offloaders, self.dissector, self.curver, self.measurer):
             offloader.close()
         self.files.close()
         for worker in self.workers:
@@ -283,6 +297,7 @@ class MainWindow(QMainWindow):
         for part in (
             *self.views, self.anatomy_panel, self.token_strip, self.key_strip, self.head_panel,
             self.normalization_panel, self.heatmap_options, self.plane_options, self.status,
+            self.honesty,
         ):  # fmt: skip
             part.stop()
         self.document.picture_changed.disconnect(self._on_picture, missing_ok=True)

@@ -143,8 +143,9 @@ def _head(window: MainWindow, menu: QMenu) -> None:
     _add(menu, "Next head\t→", lambda: window.actions_.step(head=1))
     _add(menu, "Previous head\t←", lambda: window.actions_.step(head=-1))
     menu.addSeparator()
-    _add(menu, "&Fit a and c", window.actions_.fit, "Ctrl+F")
-    _add(menu, "&Reset a and c", window.normalization_panel.reset.click, "Ctrl+R")
+    _add(menu, "&Fit a and c", window.fitting.fit, "Ctrl+F")
+    _add(menu, "&Reset a and c", window.normalization_panel.bar.reset.click, "Ctrl+R")
+    _add(menu, "&Table of fits…", window.fitting.show_table)
 
 
 def _help(window: MainWindow, menu: QMenu) -> None:

@@ -396,7 +396,7 @@ def test_shift_modes(qtbot, still, mode):
         assert "follows c" in child(still, "about_scale").text()
     else:
         assert child(still, "shift_slider").isEnabled()
-        assert "cannot change r" in child(still, "about_scale").text()
+        assert "c has no effect" in child(still, "about_scale").text()
         child(still, "reset_button").click()
         d.move(t=1.0)
         middle = d.frame.key.mean(axis=0) - d.frame.query.mean(axis=0)

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -22,16 +21,21 @@ from attnviz_gui.session.document import MOST_SHIFT
 from attnviz_gui.session.offload import LIVE_PAIRS, at_once
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.panels.buttons import tool_button
+from attnviz_gui.ui.panels.fit_bar import FitBar
 from attnviz_gui.ui.panels.slider import RealSlider
 from attnviz_gui.ui.signals import quiet
 from attnviz_gui.ui.steady import Steady
+from attnviz_gui.ui.views.curve import CurveView
 
 if TYPE_CHECKING:
-    from attnviz_gui.geometry.fit import Fit
+    from collections.abc import Sequence
+
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.session.document import Document
+    from attnviz_gui.session.fits import HeadFit
     from attnviz_gui.session.offload import Offload
     from attnviz_gui.session.picture import Picture
+    from attnviz_gui.ui.theme import Theme
 
 _PROVEN_AT_ONCE = 1 << 16  # pairs; more of them are proved in the worker, a few ms later
 _MODES = {
@@ -48,13 +52,13 @@ _MODES = {
 class NormalizationPanel(QGroupBox):
     """q' = c q, k' = (k + a) / c."""
 
-    fit_wanted = Signal()
+    wider_fit_wanted = Signal()  # after the range was widened
 
-    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+    def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__("Normalisation", parent)
         self.document = document
         self.offload: Offload = at_once
-        self._widened = 1.0
+        self.widened = 1.0  # how many times its first range the shift's slider covers
         self._steady = Steady(self._follow_drag, self)
         formula = QLabel("q′ = c·q    k′ = (k + a) / c")
         formula.setToolTip("What the sliders do to every query q and every key k of the head.")
@@ -89,14 +93,8 @@ class NormalizationPanel(QGroupBox):
             tip = f"Rewards {objective.rewards}.\nFrom: {objective.source}."
             self.objective.setItemData(self.objective.count() - 1, tip, 3)
         self.objective.setToolTip("What Fit makes as large as it can.")
-        self.fit = QPushButton("Fit")
-        self.fit.setObjectName("fit_button")
-        self.fit.setAccessibleName("Fit")
-        self.fit.setToolTip("Find the a and c that make the objective largest for this head.")
-        self.reset = QPushButton("Reset")
-        self.reset.setObjectName("reset_button")
-        self.reset.setAccessibleName("Reset")
-        self.reset.setToolTip("Return to a = 0 and c = 1, and to the first range of a.")
+        self.curve = CurveView(document, theme)
+        self.bar = FitBar()
 
         self.about_scale = self._line("about_scale")
         self.fitted = self._line("fit_line")
@@ -112,9 +110,6 @@ class NormalizationPanel(QGroupBox):
         shift_row.setSpacing(2)
         shift_row.addWidget(self.shift, 1)
         shift_row.addWidget(self.wider)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.fit)
-        buttons.addWidget(self.reset)
         form = QFormLayout()
         form.addRow("mode", self.mode)
         form.addRow("shift a", shift_row)
@@ -124,7 +119,8 @@ class NormalizationPanel(QGroupBox):
         column.addWidget(formula)
         column.addLayout(form)
         column.addWidget(self.about_scale)
-        column.addLayout(buttons)
+        column.addWidget(self.curve)
+        column.addWidget(self.bar)
         column.addWidget(self.fitted)
         column.addWidget(self.proof)
 
@@ -137,11 +133,15 @@ class NormalizationPanel(QGroupBox):
         self.shift.reset_wanted.connect(lambda: document.move(t=0.0))
         self.scale.reset_wanted.connect(lambda: document.move(scale=1.0))
         self.wider.clicked.connect(self._on_wider)
-        self.fit.clicked.connect(self.fit_wanted)
-        self.reset.clicked.connect(self._on_reset)
+        self.bar.reset.clicked.connect(self._on_reset)
+        self.objective.currentIndexChanged.connect(
+            lambda index: document.choose_objective(self.objective.itemData(index))
+        )
+        self.fitted.linkActivated.connect(lambda _link: self._on_widen_and_fit())
         document.picture_changed.connect(self._on_picture)
         document.frame_changed.connect(self._on_frame)
         document.settled.connect(self._prove)
+        document.objective_changed.connect(self._on_objective)
         self._on_picture()
 
     def stop(self) -> None:
@@ -149,11 +149,8 @@ class NormalizationPanel(QGroupBox):
         self.document.picture_changed.disconnect(self._on_picture, missing_ok=True)
         self.document.frame_changed.disconnect(self._on_frame, missing_ok=True)
         self.document.settled.disconnect(self._prove, missing_ok=True)
-
-    @property
-    def objective_name(self) -> str:
-        """The chosen objective."""
-        return cast("str", self.objective.currentData())
+        self.document.objective_changed.disconnect(self._on_objective, missing_ok=True)
+        self.curve.stop()
 
     def follow(self) -> None:
         """Show where the document's sliders stand, and what that leaves of the attention."""
@@ -168,11 +165,13 @@ class NormalizationPanel(QGroupBox):
         self._set_shift_range()
         self.shift.set_value(sliders.t)
         self.scale.set_value(sliders.scale)
-        for widget in (self.mode, self.scale, self.fit, self.reset, self.objective):
+        for widget in (self.mode, self.scale, self.bar, self.objective):
             widget.setEnabled(ready)
         self.shift.setEnabled(ready and not locked)
         widest = self.shift.reach >= MOST_SHIFT
-        self.wider.setEnabled(ready and sliders.mode == "constant" and not widest)
+        self.wider.setEnabled(ready and not locked and not widest)
+        with quiet(self.objective):
+            self.objective.setCurrentIndex(self.objective.findData(self.document.objective))
         self.about_scale.setText(self._about_scale())
         self._prove()
 
@@ -192,21 +191,32 @@ class NormalizationPanel(QGroupBox):
         self.scale.set_value(self.document.sliders.scale)
         self._prove()
 
-    def show_fit(self, fit: Fit) -> None:
-        """Move the sliders to what a fit found, and say what it is worth."""
-        objective = OBJECTIVES[self.objective_name]
-        before = self.document.picture.before.correlation if self.document.picture else float("nan")
-        moves_scale = objective.uses_scale or fit.shift_mode == "locked"
-        scale = fit.normalization.scale if moves_scale else None
-        self.document.move(
-            mode=fit.shift_mode, t=0.0 if fit.shift_mode == "locked" else fit.t, scale=scale
-        )
-        found = f"c = {number(fit.t)}" if fit.shift_mode == "locked" else f"a = {number(fit.t)}"
-        if fit.shift_mode == "centroid":
-            found = f"t = {number(fit.t)}"
-        line = f"Best {found}: r {number(before)} → {number(-fit.value)}."
-        if fit.at_edge:
-            line += " It lies at the edge of the range; a wider range may hold a better one."
+    def show_fits(self, fits: Sequence[HeadFit], *, moved: bool) -> None:
+        """Say what a fit found; `moved`: the sliders were moved meanwhile, and stay."""
+        picture = self.document.picture
+        found = [fit for fit in fits if fit.found]
+        if not found:
+            self.say(fits[0].reason if fits else "")
+            return
+        own = [f for f in found if picture and (f.layer, f.head) == (picture.layer, picture.head)]
+        fit = (own or found)[0]
+        names = {"constant": "a", "locked": "c"}
+        t = fit.scale if fit.mode == "locked" else fit.t
+        where = f"{names.get(fit.mode, 't')} = {number(t)}"
+        if OBJECTIVES[fit.objective].uses_scale and fit.mode != "locked":
+            where += f", c = {number(fit.scale)}"
+        head = "" if own else f"L{fit.layer} H{fit.head}: "
+        line = f"{head}Best {where}: {fit.objective} {number(fit.before)} → {number(fit.value)}."
+        if fit.together > 1:
+            line += f" One for {fit.together:,} heads."
+        elif len(fits) > 1:
+            line += f" {len(found):,} of {len(fits):,} heads fitted: see the table."
+        if moved:
+            line += " The sliders were moved meanwhile and stay."
+        if fit.edges:
+            line += f" It lies at the end of the range{_of(fit)}; there may be a better one beyond."
+            if "t" in fit.edges and self.shift.reach < MOST_SHIFT:
+                line += ' <a href="widen">Widen and fit again</a>'
         self.say(line)
 
     def say(self, line: str) -> None:
@@ -226,6 +236,14 @@ class NormalizationPanel(QGroupBox):
         self.proof.setMinimumHeight(n * self.proof.fontMetrics().lineSpacing() + 2)
         self.follow()
 
+    def _on_objective(self) -> None:
+        self.say("")
+        self.follow()
+
+    def _on_widen_and_fit(self) -> None:
+        self._on_wider()
+        self.wider_fit_wanted.emit()
+
     def _on_mode(self, index: int) -> None:
         mode: ShiftMode = self.mode.itemData(index)
         t = {"constant": 0.0, "locked": 0.0}.get(mode, 1.0)
@@ -233,11 +251,13 @@ class NormalizationPanel(QGroupBox):
             self.document.move(mode=mode, t=t)
 
     def _on_wider(self) -> None:
-        self._widened *= 2
+        self.widened *= 2
+        self.curve.widen(self.widened)
         self.follow()
 
     def _on_reset(self) -> None:
-        self._widened = 1.0
+        self.widened = 1.0
+        self.curve.widen(1.0)
         self.document.reset()
         self.follow()
 
@@ -248,21 +268,16 @@ class NormalizationPanel(QGroupBox):
         sliders = self.document.sliders
         if sliders.mode == "constant":
             low, high = shift_range("constant", picture.drawn.key)
-            reach = min(max(high * self._widened, abs(sliders.t), 1e-6), MOST_SHIFT)
+            reach = min(max(high * self.widened, abs(sliders.t), 1e-6), MOST_SHIFT)
             low, high = -reach, reach
         else:
-            low, high = min(0.0, sliders.t), max(1.0, sliders.t)
+            low, high = min(1.0 - self.widened, sliders.t), max(self.widened, sliders.t)
         self.shift.set_range(low, high, typed=(-MOST_SHIFT, MOST_SHIFT))
 
     def _about_scale(self) -> str:
         if self.document.sliders.mode == "locked":
             return "a follows c: a = c²·q̄ − k̄."
-        if not OBJECTIVES[self.objective_name].uses_scale:
-            return (
-                "c changes neither a dot product nor a cosine distance, so it cannot change r: "
-                "it only reshapes the plane."
-            )
-        return ""
+        return OBJECTIVES[self.document.objective].about_scale
 
     def _prove(self) -> None:
         picture, frame = self.document.picture, self.document.frame
@@ -308,6 +323,11 @@ class NormalizationPanel(QGroupBox):
         label.setWordWrap(True)
         label.setProperty("quiet", True)
         return label
+
+
+def _of(fit: HeadFit) -> str:
+    """Return of what a range is, where that is not plain."""
+    return " of c" if fit.edges == ("c",) and fit.mode != "locked" else ""
 
 
 def _beside(picture: Picture, *, changed: bool) -> str:

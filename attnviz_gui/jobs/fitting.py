@@ -1,0 +1,209 @@
+"""Fits of one head or many, and what many heads answer: requests that run in a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from attnviz_gui.errors import InputError
+from attnviz_gui.session.fits import ALL_TEXTS, Basis, HeadFit
+from attnviz_gui.session.picture import Picture, make_picture
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from attnviz_gui.capture.progress import Report
+    from attnviz_gui.capture.record import Capture
+    from attnviz_gui.geometry.fit import Fit
+    from attnviz_gui.geometry.honesty import Closer
+    from attnviz_gui.geometry.live import Frame
+    from attnviz_gui.geometry.normalization import ShiftMode
+    from attnviz_gui.session.document import Sliders
+
+Scope = Literal["head", "layer", "all", "layer together", "all together"]
+SCOPES: dict[Scope, str] = {
+    "head": "this head",
+    "layer": "each head of the layer",
+    "all": "every head",
+    "layer together": "the layer, as one",
+    "all together": "all heads, as one",
+}
+Place = tuple[int, int]  # layer, head
+
+
+def groups(capture: Capture, scope: Scope, here: Place, *, pools_layer: bool) -> list[list[Place]]:
+    """Return which heads are fitted, and which of them together.
+
+    Parameters
+    ----------
+    here
+        The head on show.
+    pools_layer
+        The objective is one of a whole layer: the heads of a layer are always fitted together.
+    """
+    layers = [[(i, h) for h in range(layer.n_heads)] for i, layer in enumerate(capture.layers)]
+    own = layers[here[0]]
+    if scope == "all together":
+        return [[place for layer in layers for place in layer]]
+    if scope == "layer together" or (pools_layer and scope in ("head", "layer")):
+        return [own]
+    if scope == "all":
+        return layers if pools_layer else [[place] for layer in layers for place in layer]
+    return [[here]] if scope == "head" else [[place] for place in own]
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """The visible vectors of a head on a text; its attention only if an objective asks for it."""
+
+    picture: Picture
+
+    @property
+    def query(self) -> npt.NDArray[np.floating]:
+        """Queries, (T_q, d)."""
+        return self.picture.drawn.query[self.picture.query_index]
+
+    @property
+    def key(self) -> npt.NDArray[np.floating]:
+        """Keys, (T_k, d)."""
+        return self.picture.drawn.key[self.picture.key_index]
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Allowed pairs, (T_q, T_k)."""
+        return self.picture.mask
+
+    @property
+    def attention(self) -> npt.NDArray[np.float32]:
+        """The model's own attention, (T_q, T_k)."""
+        return self.picture.attention
+
+
+@dataclass(frozen=True, eq=False)
+class FitRequest:
+    """Fit a and c for some heads.
+
+    Attributes
+    ----------
+    basis
+        Which vectors: a text, or all texts of the capture as one set.
+    groups
+        The heads; those of a group share one t and c.
+    range_factor
+        How many times the slider's first range is searched.
+    """
+
+    capture: Capture
+    basis: Basis
+    groups: Sequence[Sequence[Place]]
+    objective: str
+    mode: ShiftMode
+    range_factor: float = 1.0
+
+    def __call__(self, progress: Report, cancel: threading.Event) -> list[HeadFit]:
+        """Return a fit of every head, in the order of the groups.
+
+        Raises
+        ------
+        Cancelled
+            When `cancel` is set.
+        """
+        found: list[HeadFit] = []
+        total = 100 * len(self.groups)
+        for i, group in enumerate(self.groups):
+            words = f"Fitting {_name(group)}"
+            words += f" ({i + 1} of {len(self.groups)})" if len(self.groups) > 1 else ""
+            done = 100 * i
+            progress(done, total, words)
+            found += self._fit(
+                group,
+                lambda n, of, done=done, words=words: progress(done + 99 * n // of, total, words),
+                cancel,
+            )
+        return found
+
+    def _fit(self, group: Sequence[Place], step: object, cancel: threading.Event) -> list[HeadFit]:
+        from attnviz_gui.geometry.fit import Landscape, fit
+
+        heads = [
+            Vectors(picture) for place in group for picture in pictures(
+                self.capture, self.basis, place)
+        ]  # fmt: skip
+        before = float("nan")
+        try:
+            raw = Landscape(heads, self.objective, "constant")
+            before = float(raw.value([0.0], 1.0).value[0])
+            found = fit(
+                heads, self.objective, shift_mode=self.mode, range_factor=self.range_factor,
+                progress=step, cancel=cancel,  # type: ignore[arg-type]
+            )  # fmt: skip
+        except InputError as error:
+            return [self._kept(place, None, before, len(group), str(error)) for place in group]
+        return [self._kept(place, found, before, len(group)) for place in group]
+
+    def _kept(
+        self, place: Place, fit: Fit | None, before: float, together: int, reason: str = ""
+    ) -> HeadFit:
+        nan = float("nan")
+        if fit is None:
+            return HeadFit(
+                *place, self.objective, self.mode, nan, nan, nan, before, (), together, reason
+            )
+        locked = self.mode == "locked"
+        return HeadFit(
+            *place, self.objective, self.mode,
+            0.0 if locked else fit.t, fit.t if locked else fit.scale,
+            fit.value, before, fit.edges, together,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class CloserRequest:
+    """Whether pairs with high attention come closer, for a layer and for the whole model.
+
+    Each head stands under its own fit, and where it has none under `sliders`.
+    """
+
+    capture: Capture
+    basis: Basis
+    layer: int
+    sliders: Sliders
+    fits: Mapping[Place, Sliders]
+
+    def __call__(self, progress: Report, cancel: threading.Event) -> tuple[Closer, Closer]:
+        """Return the layer's answer and the model's."""
+        from attnviz_gui.geometry.honesty import closer, join_closer
+
+        n = len(self.capture.layers)
+        answers = []
+        for layer in range(n):
+            progress(layer, n, f"Measuring layer {layer}")
+            answers.append(closer(self._frames(layer), cancel=cancel))
+        return answers[self.layer], join_closer(answers)
+
+    def _frames(self, layer: int) -> Iterator[tuple[Frame, Frame]]:
+        for head in range(self.capture.layers[layer].n_heads):
+            s = self.fits.get((layer, head), self.sliders)
+            for picture in pictures(self.capture, self.basis, (layer, head)):
+                before = picture.before
+                yield before, picture.live.at(s.mode, s.t, s.scale, near=before.projection)
+
+
+def pictures(capture: Capture, basis: Basis, place: Place) -> list[Picture]:
+    """Return a head's pictures on the basis' texts."""
+    texts = range(len(capture.texts)) if basis.text == ALL_TEXTS else [basis.text]
+    return [
+        make_picture(capture, text, *place, show_special=basis.show_special, rotary=basis.rotary)
+        for text in texts
+    ]
+
+
+def _name(group: Sequence[Place]) -> str:
+    (layer, head), last = group[0], group[-1]
+    if len(group) == 1:
+        return f"L{layer} H{head}"
+    return f"layer {layer}" if layer == last[0] else f"{len(group)} heads as one"

@@ -1,0 +1,154 @@
+"""Fits and answers about many heads: asked for in the window, computed in a worker of their own.
+
+Apart from the geometry of the frames: a fit of every head takes seconds to minutes, and the picture
+goes on moving meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+
+from attnviz_gui.errors import InputError
+from attnviz_gui.geometry.correlation import OBJECTIVES
+from attnviz_gui.jobs.fitting import CloserRequest, FitRequest, groups
+from attnviz_gui.jobs.runner import Runner, Worker
+from attnviz_gui.session.document import Sliders
+from attnviz_gui.session.fits import ALL_TEXTS, HeadFit
+
+if TYPE_CHECKING:
+    from attnviz_gui.geometry.honesty import Closer
+    from attnviz_gui.ui.main_window import MainWindow
+
+
+class Fitting(QObject):
+    """Submits fits, keeps what they find in the document, and says how they went."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self.window = window
+        self.document = window.document
+        self.panel, self.bar = window.normalization_panel, window.normalization_panel.bar
+        self.honesty = window.honesty
+        self.workers = Worker("fits"), Worker("answers")
+        self.runner, self.answerer = (Runner(worker, self) for worker in self.workers)
+        self._request: FitRequest | None = None
+        self._sliders: Sliders | None = None
+        self._asked: CloserRequest | None = None
+        self.bar.wanted.connect(self.fit)
+        self.bar.cancel_wanted.connect(self.cancel)
+        self.bar.table_wanted.connect(self.show_table)
+        self.panel.wider_fit_wanted.connect(self.fit)
+        self.runner.progressed.connect(self.bar.set_progress)
+        self.runner.told.connect(self.panel.say)
+        self.runner.finished.connect(self._found)
+        self.runner.failed.connect(self._failed)
+        self.runner.stopped.connect(lambda: self.bar.set_running(False))
+        self.honesty.answers_wanted.connect(self.answer)
+        self.answerer.finished.connect(self._answered)
+        self.answerer.failed.connect(self._not_answered)
+        self.document.picture_changed.connect(self._on_picture)
+
+    def fit(self) -> None:
+        """Fit a and c, for the heads of the chosen scope."""
+        document = self.document
+        picture = document.picture
+        if picture is None:
+            return
+        objective = OBJECTIVES[document.objective]
+        basis = replace(document.basis, text=picture.text)
+        if self.bar.all_texts.isVisibleTo(self.bar) and self.bar.all_texts.isChecked():
+            basis = replace(basis, text=ALL_TEXTS)
+        here = (picture.layer, picture.head)
+        heads = groups(
+            picture.capture, self.bar.scope_name, here, pools_layer=objective.pools_layer
+        )
+        mode = document.sliders.mode
+        self._request = FitRequest(
+            picture.capture, basis, heads, objective.name, mode, self.panel.widened
+        )
+        self._sliders = document.sliders
+        self.panel.say("Fitting…")
+        self.bar.set_running(True)
+        self.runner.submit(self._request)
+
+    def cancel(self) -> None:
+        """Stop the fit; what was kept before stays."""
+        self.runner.cancel()
+        self.panel.say("The fit was cancelled.")
+
+    def _found(self, fits: list[HeadFit]) -> None:
+        request = self._request
+        assert request is not None
+        if request.capture is not self.document.capture:
+            self.panel.say("")
+            return
+        moved = self.document.sliders != self._sliders
+        self.document.keep_fits(request.basis, fits, move=not moved)
+        self.panel.show_fits(fits, moved=moved)
+
+    def _failed(self, fault: BaseException) -> None:
+        self.panel.say("")
+        if not isinstance(fault, InputError):
+            raise fault
+        self.window.banner.say(str(fault), fault=True)
+
+    # -- the article's question --------------------------------------------------------------
+
+    def answer(self) -> None:
+        """Ask whether pairs with high attention come closer, in this layer and in this model."""
+        document = self.document
+        picture = document.picture
+        if picture is None:
+            return
+        basis = replace(document.basis, text=picture.text)
+        fits = {}
+        for layer, of in enumerate(picture.capture.layers):
+            for head in range(of.n_heads):
+                kept = document.fits.of(basis, layer, head)
+                if kept is not None and kept.found:
+                    fits[layer, head] = Sliders(kept.mode, kept.t, kept.scale)
+        fits.pop((picture.layer, picture.head), None)  # the head on show stands as it is drawn
+        self._asked = CloserRequest(picture.capture, basis, picture.layer, document.sliders, fits)
+        self.answerer.submit(self._asked)
+
+    def _answered(self, answers: tuple[Closer, Closer]) -> None:
+        asked, document = self._asked, self.document
+        assert asked is not None
+        same = (asked.capture, asked.layer, asked.sliders, asked.basis) == (
+            document.capture, document.layer, document.sliders, document.basis,
+        )  # fmt: skip
+        if same:
+            self.honesty.show_answers(*answers)
+
+    def _not_answered(self, fault: BaseException) -> None:
+        if not isinstance(fault, InputError):
+            self.honesty.show_answers(None, None)
+            raise fault
+        self.honesty.show_answers(str(fault), str(fault))
+
+    # -- the table ---------------------------------------------------------------------------
+
+    def show_table(self) -> None:
+        """Open the table of all fits, or bring it to the front."""
+        from attnviz_gui.ui.dialogs.fits_table import FitsTable
+
+        FitsTable.open_for(self.document, self.window)
+
+    def _on_picture(self) -> None:
+        picture = self.document.picture
+        several = picture is not None and len(picture.capture.texts) > 1
+        self.bar.all_texts.setVisible(several)
+        request = self._request
+        if request is not None and request.capture is not self.document.capture:
+            self.runner.cancel()
+
+    def close(self) -> None:
+        """Cancel what runs, and wait for it."""
+        self.document.picture_changed.disconnect(self._on_picture, missing_ok=True)
+        self.runner.close()
+        self.answerer.close()
+        for worker in self.workers:
+            worker.close()
