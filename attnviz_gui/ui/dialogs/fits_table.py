@@ -110,10 +110,12 @@ class FitsTable(QDialog):
     @classmethod
     def open_for(cls, document: Document, window: QWidget) -> FitsTable:
         """Show the window's table, the one that is open already where there is one."""
-        dialog = window.findChild(cls) or cls(document, window)
-        dialog.show()
-        dialog.raise_()
-        dialog.activateWindow()
+        dialog = window.findChild(cls)
+        if dialog is None:
+            dialog = cls(document, window)
+            dialog.show()
+        else:
+            dialog.activateWindow()
         return dialog
 
     def sizeHint(self) -> QSize:
@@ -194,8 +196,8 @@ def _cells(basis: Basis, fit: HeadFit) -> list[Cell]:
     return cells
 
 
-def _exact(cell: QTableWidgetItem) -> str:
+def _exact(cell: QTableWidgetItem | None) -> str:
     """Return a cell's number with all its digits, or its words."""
     if isinstance(cell, Cell) and isinstance(cell.value, float):
         return "" if math.isnan(cell.value) else repr(cell.value)
-    return cell.text()
+    return cell.text() if cell is not None else ""
