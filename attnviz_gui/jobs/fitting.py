@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from attnviz_gui.errors import InputError
+from attnviz_gui.errors import Cancelled, InputError
+from attnviz_gui.session.document import Sliders
 from attnviz_gui.session.fits import ALL_TEXTS, Basis, HeadFit
 from attnviz_gui.session.picture import Picture, make_picture
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from attnviz_gui.geometry.honesty import Closer
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.geometry.normalization import ShiftMode
-    from attnviz_gui.session.document import Sliders
 
 Scope = Literal["head", "layer", "all", "layer together", "all together"]
 SCOPES: dict[Scope, str] = {
@@ -191,6 +192,42 @@ class CloserRequest:
             for picture in pictures(self.capture, self.basis, (layer, head)):
                 before = picture.before
                 yield before, picture.live.at(s.mode, s.t, s.scale, near=before.projection)
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceRequest:
+    """Write where every token of every head lies in one plane of all layers.
+
+    Each head stands under its own fit, and where it has none under `sliders`; a shift that
+    follows means takes those of the basis' text.
+    """
+
+    capture: Capture
+    basis: Basis
+    sliders: Sliders
+    fits: Mapping[Place, Sliders]
+    path: Path
+
+    def __call__(self, progress: Report, cancel: threading.Event) -> tuple[Path, int, int]:
+        """Return the file, how many heads it holds, and how many have no place in the plane."""
+        from attnviz_gui.export.space import export_space, space_of
+
+        chosen = {}
+        places = [
+            (i, h) for i, layer in enumerate(self.capture.layers) for h in range(layer.n_heads)
+        ]
+        for n, place in enumerate(places):
+            if cancel.is_set():
+                raise Cancelled("cancelled")
+            progress(n, len(places), "Placing all heads")
+            s = self.fits.get(place, self.sliders)
+            if s == Sliders():
+                continue
+            picture = pictures(self.capture, self.basis, place)[0]
+            chosen[place] = picture.live.at(s.mode, s.t, s.scale).normalization
+        space = space_of(self.capture, chosen, cancel=cancel)
+        path = export_space(space, self.path, cancel=cancel)
+        return path, len(places) - len(space.left_out), len(space.left_out)
 
 
 def pictures(capture: Capture, basis: Basis, place: Place) -> list[Picture]:

@@ -133,8 +133,39 @@ class Actions:
         self.window.memory.add_file("captures", str(path))
         self.window.statusBar().showMessage(f"Saved to {path}", 8000)
 
+    def export_places(self) -> None:
+        """Ask where to write the places of all heads' tokens in one plane."""
+        window = self.window
+        if window.document.picture is None:
+            window.banner.say("There is nothing to export yet: type a text and press Run.")
+            return
+        folder = window.memory.settings.export_folder
+        dialog = QFileDialog(window, "Places of all heads in one plane", folder)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)  # asks before it overwrites
+        dialog.setFileMode(QFileDialog.FileMode.AnyFile)
+        dialog.setNameFilters(["Table (*.csv)", "Arrays of numpy (*.npz)"])
+        dialog.setDefaultSuffix("csv")
+        dialog.filterSelected.connect(lambda kind: dialog.setDefaultSuffix(kind[-4:-1]))
+        dialog.selectFile("places.csv")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(lambda path: self.place_to(Path(path)))
+        dialog.open()
+
+    def place_to(self, path: Path) -> None:
+        """Write the places of all heads, each under its own fit, in the worker."""
+        self.window.statusBar().showMessage(f"Writing {path.name}…")
+        self.window.files.place(self.window.fitting.places(path))
+
+    def placed(self, answer: tuple[Path, int, int]) -> None:
+        """Say that the places are written, and which heads are not among them."""
+        path, n, left_out = answer
+        words = f"{n:,} heads written to {path}"
+        if left_out:
+            words += f"; {left_out:,} have no place in the plane and are named in the .npz file"
+        self.window.statusBar().showMessage(words, 8000)
+
     def save_failed(self, fault: BaseException) -> None:
-        """Say why a capture is not written."""
+        """Say why a file is not written."""
         self.window.statusBar().clearMessage()
         if not isinstance(fault, InputError):
             raise fault

@@ -1,4 +1,4 @@
-"""Saving captures, and looking which models are on this machine: in a worker of its own.
+"""Saving captures and places, and looking which models are here: in a worker of its own.
 
 Apart from the runs, so that a save is neither replaced by a run nor waits for one; when the window
 closes, what is being saved is written first.
@@ -16,13 +16,18 @@ from attnviz_gui.jobs.runner import Runner, Worker
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from PySide6.QtCore import SignalInstance
+
     from attnviz_gui.capture.record import Capture
+    from attnviz_gui.jobs.fitting import SpaceRequest
+    from attnviz_gui.jobs.runner import Request
 
 
 class Files(QObject):
     """What is written to and looked up on disk beside the runs."""
 
     saved = Signal(object)  # the file of a capture that is written
+    placed = Signal(object)  # the file of all heads' places, and how many heads are in it
     failed = Signal(object)  # why one is not
     listed = Signal(object)  # the ids of the hub's models on this machine
 
@@ -34,11 +39,18 @@ class Files(QObject):
 
     def save(self, capture: Capture, path: Path) -> None:
         """Write a capture; one save never replaces another."""
-        saver = Runner(self._worker, self)
-        saver.finished.connect(self.saved)
-        saver.failed.connect(self.failed)
-        saver.stopped.connect(saver.deleteLater)
-        saver.submit(SaveRequest(capture, path))
+        self._write(SaveRequest(capture, path), self.saved)
+
+    def place(self, request: SpaceRequest) -> None:
+        """Write where all heads' tokens lie in one plane."""
+        self._write(request, self.placed)
+
+    def _write(self, request: Request, then: SignalInstance) -> None:
+        writer = Runner(self._worker, self)
+        writer.finished.connect(then)
+        writer.failed.connect(self.failed)
+        writer.stopped.connect(writer.deleteLater)
+        writer.submit(request)
 
     def look(self) -> None:
         """Look which models are on this machine."""

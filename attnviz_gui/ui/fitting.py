@@ -13,13 +13,16 @@ from PySide6.QtCore import QObject
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.correlation import OBJECTIVES
-from attnviz_gui.jobs.fitting import CloserRequest, FitRequest, groups
+from attnviz_gui.jobs.fitting import CloserRequest, FitRequest, SpaceRequest, groups
 from attnviz_gui.jobs.runner import Runner, Worker
 from attnviz_gui.session.document import Sliders
 from attnviz_gui.session.fits import ALL_TEXTS, HeadFit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from attnviz_gui.geometry.honesty import Closer
+    from attnviz_gui.session.picture import Picture
     from attnviz_gui.ui.main_window import MainWindow
 
 
@@ -104,15 +107,30 @@ class Fitting(QObject):
         if picture is None:
             return
         basis = replace(document.basis, text=picture.text)
+        self._asked = CloserRequest(
+            picture.capture, basis, picture.layer, document.sliders, self._own_fits(picture)
+        )
+        self.answerer.submit(self._asked)
+
+    def places(self, path: Path) -> SpaceRequest:
+        """Return what writes the places of all heads, each under its own fit."""
+        document = self.document
+        picture = document.picture
+        assert picture is not None
+        basis = replace(document.basis, text=picture.text)
+        return SpaceRequest(picture.capture, basis, document.sliders, self._own_fits(picture), path)
+
+    def _own_fits(self, picture: Picture) -> dict[tuple[int, int], Sliders]:
+        """Return where each head's own fit stands; the head on show stands as it is drawn."""
+        basis = replace(self.document.basis, text=picture.text)
         fits = {}
         for layer, of in enumerate(picture.capture.layers):
             for head in range(of.n_heads):
-                kept = document.fits.of(basis, layer, head)
+                kept = self.document.fits.of(basis, layer, head)
                 if kept is not None and kept.found:
                     fits[layer, head] = Sliders(kept.mode, kept.t, kept.scale)
-        fits.pop((picture.layer, picture.head), None)  # the head on show stands as it is drawn
-        self._asked = CloserRequest(picture.capture, basis, picture.layer, document.sliders, fits)
-        self.answerer.submit(self._asked)
+        fits.pop((picture.layer, picture.head), None)
+        return fits
 
     def _answered(self, answers: tuple[Closer, Closer]) -> None:
         asked, document = self._asked, self.document

@@ -162,6 +162,7 @@ class MainWindow(QMainWindow):
         self.runs.lost.connect(do.lost)
         self.files = Files(self)
         self.files.saved.connect(do.saved)
+        self.files.placed.connect(do.placed)
         self.files.failed.connect(do.save_failed)
         self.files.listed.connect(lambda found: self.text_bar.set_models(hub=found))
         self.text_bar.folder_wanted.connect(do.choose_folder)

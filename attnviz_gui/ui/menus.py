@@ -60,6 +60,7 @@ def _file(window: MainWindow, menu: QMenu) -> None:
     menu.addSeparator()
     _add(menu, "&Save capture as…", window.actions_.save_capture, standard.Save)
     _add(menu, "&Export figures…", window.actions_.export, "Ctrl+E")
+    _add(menu, "Export &places of all heads…", window.actions_.export_places)
     menu.addSeparator()
     _add(menu, "&Quit", window.close, standard.Quit)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
@@ -192,3 +190,24 @@ def test_layer_and_model_answer_the_question(qtbot, window):
     assert "3 heads" in child(window, "answer_layer").text()
     assert "6 heads" in child(window, "answer_model").text()
     assert "→" in child(window, "answer_head").text()
+
+
+@pytest.mark.parametrize("name", ["places.csv", "places.npz"])
+def test_all_heads_are_written_in_one_plane(qtbot, window, tmp_path, name):
+    choose(window, "fit_scope", "all")
+    press_fit(qtbot, window)
+    with qtbot.waitSignal(window.files.placed, timeout=LONG):
+        window.actions_.place_to(tmp_path / name)
+    assert "6 heads written" in window.statusBar().currentMessage()
+    if name.endswith("csv"):
+        rows = (tmp_path / name).read_text(encoding="utf-8").splitlines()
+        assert len(rows) == 1 + 6 * 12 * 2
+    else:
+        with np.load(tmp_path / name) as arrays:
+            assert len(arrays["x"]) == 6 * 12 * 2
+
+
+def test_places_that_cannot_be_written_are_said(qtbot, window, tmp_path):
+    with qtbot.waitSignal(window.files.failed, timeout=LONG):
+        window.actions_.place_to(tmp_path / "places.txt")
+    assert ".csv or .npz" in window.banner.sentence
