@@ -105,6 +105,7 @@ class FitsTable(QDialog):
         enter.setContext(Qt.ShortcutContext.WidgetShortcut)
         enter.activated.connect(lambda: self.go_to(self.table.currentRow()))
         document.fits_changed.connect(self.fill)
+        self.resize(self.sizeHint())
         self.fill()
 
     @classmethod
