@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -107,6 +108,12 @@ def main() -> None:
     parser.add_argument("--readme", type=Path)
     parser.add_argument("--help-page", action="store_true")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:  # no setting of the user's is seen or touched
+        os.environ |= {"HOME": home, "XDG_CONFIG_HOME": home}
+        _take_all(options)
+
+
+def _take_all(options: argparse.Namespace) -> None:
     if options.help_page:
         take_help(Path(__file__).resolve().parent.parent / "resources" / "pictures")
     if options.readme:

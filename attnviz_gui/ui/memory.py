@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QByteArray, QSettings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from attnviz_gui.session.document import Document
 
+LAYOUT = 2  # of the panels: raised when panels come or go, so that an old layout is not taken
 _OPTIONS = ("color_scale", "lines", "n_lines", "plane", "animate")
 
 
@@ -63,7 +65,8 @@ class Memory:
         """Bring back the options and the layout."""
         document.set_options(**{name: getattr(self.settings, name) for name in _OPTIONS})
         stored = QSettings("AttnViz", "AttnViz")
-        for target, name in ((window.restoreGeometry, "geometry"), (panels.restoreState, "panels")):
+        restore_panels = partial(panels.restoreState, version=LAYOUT)
+        for target, name in ((window.restoreGeometry, "geometry"), (restore_panels, "panels")):
             value = stored.value(name)
             if isinstance(value, QByteArray):  # anything else is no state that Qt has written
                 target(value)
@@ -72,7 +75,7 @@ class Memory:
         """Write down the settings, the options and the layout; a full disk stops nobody."""
         stored = QSettings("AttnViz", "AttnViz")
         stored.setValue("geometry", window.saveGeometry())
-        stored.setValue("panels", panels.saveState())
+        stored.setValue("panels", panels.saveState(LAYOUT))
         self.change(**{name: getattr(document.options, name) for name in _OPTIONS})
         try:
             save_settings(self.settings)
