@@ -20,13 +20,15 @@ class Offloader:
     """``offload(work, then)``: a newer call replaces the one before, whose result is dropped.
 
     `rest_ms`: work waits so long, and newer work takes its place meanwhile. What is being drawn
-    then does not share Python's lock with it.
+    then does not share Python's lock with it. `patient`: the wait begins anew with newer work, so
+    that nothing is begun before all has come to rest.
     """
 
     def __init__(
         self, worker: Worker, on_fault: Callable[[BaseException], object], parent: QObject,
-        *, rest_ms: int = 0,
+        *, rest_ms: int = 0, patient: bool = False,
     ) -> None:  # fmt: skip
+        self._patient = patient
         self._work: Callable[[], Any] | None = None
         self._rest = QTimer(parent, singleShot=True, interval=rest_ms)
         self._rest.timeout.connect(self._start)
@@ -40,7 +42,7 @@ class Offloader:
         self._work, self._then = work, then
         if self._rest.interval() == 0:
             self._start()
-        elif not self._rest.isActive():
+        elif self._patient or not self._rest.isActive():
             self._rest.start()
 
     def close(self) -> None:

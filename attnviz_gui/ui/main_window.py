@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 FIRST_TEXT = "The brown capybara is sleeping now."
 FIRST_WATCHED = [WatchedPair("brown", key) for key in ("cap", "##y", "##bara")]
 _REST_MS = 60  # before a proof: the picture that it proves is painted first
+_CURVE_MS, _MEASURES_MS = 100, 200  # going through heads or moving a slider waits for neither
 _FIRST_RUN_MS = 50  # the window is painted before torch is imported in the worker
 
 
@@ -87,8 +88,8 @@ class MainWindow(QMainWindow):
         )
         self.prover, self.pairer, self.counter, self.drawer = self.offloaders
         self.curver, self.measurer = (
-            Offloader(worker, self.actions_.geometry_failed, self, rest_ms=_REST_MS)
-            for worker in (curve_worker, measures_worker)
+            Offloader(worker, self.actions_.geometry_failed, self, rest_ms=rest, patient=True)
+            for worker, rest in ((curve_worker, _CURVE_MS), (measures_worker, _MEASURES_MS))
         )
         self.dissector = Offloader(model_worker, self.actions_.geometry_failed, self)
         self.document.offload = self.drawer

@@ -61,3 +61,16 @@ def test_a_fault_reaches_whoever_listens(qtbot, make):
     offload(fail, lambda _: pytest.fail("there is no result"))
     qtbot.waitUntil(lambda: len(make.faults) == 1)
     assert isinstance(make.faults[0], MemoryError)
+
+
+def test_a_patient_one_waits_until_nothing_newer_comes(qtbot, make):
+    patient, hasty = make(rest_ms=80, patient=True), make(rest_ms=80)
+    done = []
+    for n in range(12):
+        patient(lambda n=n: ("patient", n), done.append)
+        hasty(lambda n=n: ("hasty", n), done.append)
+        qtbot.wait(20)
+    early = [who for who, _ in done]
+    assert "hasty" in early and "patient" not in early
+    qtbot.waitUntil(lambda: ("patient", 11) in done)
+    assert [n for who, n in done if who == "patient"] == [11]
