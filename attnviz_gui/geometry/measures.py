@@ -42,6 +42,8 @@ class Measure:
         Where it comes from.
     range : (lowest, highest)
     better : ``"higher"`` or ``"lower"``
+    cost : str
+        What it costs for T tokens and head dimension d.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Measure:
     source: str
     range: tuple[float, float]
     better: Literal["higher", "lower"]
+    cost: str
 
 
 _READER = "new: what a reader of the picture takes from it"
@@ -63,6 +66,7 @@ MEASURES: tuple[Measure, ...] = (
         "see the objective",
         (-1.0, 1.0),
         "higher",
+        "see the objective",
     ),
     Measure(
         "variance",
@@ -71,6 +75,7 @@ MEASURES: tuple[Measure, ...] = (
         "principal component analysis",
         (0.0, 1.0),
         "higher",
+        "O(T d²) once for a head, then O(d³)",
     ),
     Measure(
         "line_length",
@@ -80,6 +85,7 @@ MEASURES: tuple[Measure, ...] = (
         _ARTICLE,
         (0.0, math.inf),
         "lower",
+        "O(T²): the distances of all pairs in the plane",
     ),
     Measure(
         "weighted_length",
@@ -89,6 +95,7 @@ MEASURES: tuple[Measure, ...] = (
         _ARTICLE + "; every pair counts, not one for each query",
         (0.0, math.inf),
         "lower",
+        "O(T²): the distances of all pairs in the plane",
     ),
     Measure(
         "nearest",
@@ -98,6 +105,7 @@ MEASURES: tuple[Measure, ...] = (
         _READER,
         (0.0, 1.0),
         "higher",
+        "O(T² d): the distances of all pairs",
     ),
     Measure(
         "among_nearest",
@@ -107,6 +115,7 @@ MEASURES: tuple[Measure, ...] = (
         _READER,
         (0.0, 1.0),
         "higher",
+        "O(T² d): the distances of all pairs",
     ),
     Measure(
         "nearest_drawn",
@@ -115,6 +124,7 @@ MEASURES: tuple[Measure, ...] = (
         _READER,
         (0.0, 1.0),
         "higher",
+        "O(T²): the distances of all pairs in the plane",
     ),
     Measure(
         "among_nearest_drawn",
@@ -124,6 +134,7 @@ MEASURES: tuple[Measure, ...] = (
         _READER,
         (0.0, 1.0),
         "higher",
+        "O(T²): the distances of all pairs in the plane",
     ),
     Measure(
         "rank",
@@ -134,6 +145,7 @@ MEASURES: tuple[Measure, ...] = (
         "the evaluation of AttentionViz (Yeh et al., 2023)",
         (-1.0, 1.0),
         "lower",
+        "O(T² (d + log T)): each query's keys are sorted",
     ),
     Measure(
         "collapse",
@@ -144,6 +156,7 @@ MEASURES: tuple[Measure, ...] = (
         "the participation ratio of physics; the article saw the collapse in its pictures",
         (0.0, math.inf),
         "higher",
+        "O(T d²): two covariances",
     ),
 )
 
