@@ -263,3 +263,11 @@ def test_stop_follows_no_longer(make):
     panel.document.move(t=0.9)
     panel.document.show_head(head=1)
     assert cells(panel) == before
+
+
+def test_beside_all_texts_it_says_which_one_is_measured(make):
+    panel = make(random_capture(6, texts=3))
+    assert panel.question.text() == QUESTION
+    panel.document.set_options(together=True)
+    panel.document.show_head(text=2)
+    assert panel.question.text() == f"{QUESTION} (text 3)"

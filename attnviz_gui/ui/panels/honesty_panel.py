@@ -192,6 +192,10 @@ class HonestyPanel(QWidget):
         return self.document.dragging or self._asked is not None
 
     def _on_picture(self) -> None:
+        picture, several = self.document.picture, self.document.corpus is not None
+        # Plane and scatter may show all texts; the measures are of the chosen one, by itself.
+        of = f" (text {picture.text + 1})" if picture is not None and several else ""
+        self.question.setText(QUESTION + of)
         picture = self.document.picture
         if self._answers_of != self._whole():
             self.show_answers(None, None)

@@ -229,6 +229,7 @@ class NormalizationPanel(QGroupBox):
         picture = self.document.picture
         n = 2
         if picture is not None:
+            n += self.document.corpus is not None
             n += 2 * picture.before_rotary + (picture.drawn.sink is not None)
             n += 2 * (picture.drawn.softcap is not None)
         # As many lines as it may have with this head, always: one line more or less would lay out
@@ -315,6 +316,10 @@ class NormalizationPanel(QGroupBox):
         line = f"attention{of} {word}: largest difference {size}{mark}"
         if picture is not None:
             line += _beside(picture, changed=not unchanged)
+            if self.document.corpus is not None:
+                line += f" (text {picture.text + 1} by itself)"
+            if self.document.corpus is not None:
+                line += f" (text {picture.text + 1} by itself)"
         self.proof.setText(line)
 
     def _line(self, name: str) -> QLabel:
