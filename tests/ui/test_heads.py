@@ -69,6 +69,7 @@ def show(qtbot):
 
     def make(capture: Capture) -> MainWindow:
         window = MainWindow(capture=capture)
+        window.resize(1280, 800)  # wide enough for every head: none makes the window grow
         qtbot.addWidget(window)
         windows.append(window)
         with qtbot.waitExposed(window):
