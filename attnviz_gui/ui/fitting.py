@@ -53,6 +53,7 @@ class Fitting(QObject):
         self.answerer.finished.connect(self._answered)
         self.answerer.failed.connect(self._not_answered)
         self.document.picture_changed.connect(self._on_picture)
+        self.document.fits_changed.connect(self._drop_old_answers)
 
     def fit(self) -> None:
         """Fit a and c, for the heads of the chosen scope."""
@@ -88,9 +89,19 @@ class Fitting(QObject):
         if request.capture is not self.document.capture:
             self.panel.say("")
             return
-        moved = self.document.sliders != self._sliders
-        self.document.keep_fits(request.basis, fits, move=not moved)
-        self.panel.show_fits(fits, moved=moved)
+        document, picture = self.document, self.document.picture
+        moved = document.sliders != self._sliders
+        document.keep_fits(request.basis, fits, move=not moved)
+        now = document.basis
+        if replace(request.basis, text=now.text) != now or request.basis.text not in (
+            ALL_TEXTS, now.text,
+        ):  # fmt: skip
+            self.panel.say("The fit of the vectors that were on show before is in the table.")
+            return
+        here = picture is not None and any(
+            (fit.layer, fit.head) == (picture.layer, picture.head) for fit in fits
+        )
+        self.panel.show_fits(fits, moved=moved and here)
 
     def _failed(self, fault: BaseException) -> None:
         self.panel.say("")
@@ -102,15 +113,35 @@ class Fitting(QObject):
 
     def answer(self) -> None:
         """Ask whether pairs with high attention come closer, in this layer and in this model."""
+        self._asked = self._question()
+        if self._asked is not None:
+            self.answerer.submit(self._asked)
+
+    def _question(self) -> CloserRequest | None:
         document = self.document
         picture = document.picture
         if picture is None:
-            return
+            return None
         basis = replace(document.basis, text=picture.text)
-        self._asked = CloserRequest(
+        return CloserRequest(
             picture.capture, basis, picture.layer, document.sliders, self._own_fits(picture)
         )
-        self.answerer.submit(self._asked)
+
+    def _still_asked(self) -> bool:
+        """Return whether what was asked is of the same vectors, each head still where it stood."""
+        asked, now = self._asked, self._question()
+        if asked is None or now is None or asked.capture is not now.capture:
+            return False
+        places = [(i, h) for i, of in enumerate(now.capture.layers) for h in range(of.n_heads)]
+        return asked.basis == now.basis and all(
+            asked.fits.get(place, asked.sliders) == now.fits.get(place, now.sliders)
+            for place in places
+        )
+
+    def _drop_old_answers(self) -> None:
+        """Take away answers of fits that are no longer those of the heads."""
+        if self.honesty.answered and not self._still_asked():
+            self.honesty.show_answers(None, None)
 
     def places(self, path: Path) -> SpaceRequest:
         """Return what writes the places of all heads, each under its own fit."""
@@ -133,13 +164,13 @@ class Fitting(QObject):
         return fits
 
     def _answered(self, answers: tuple[Closer, Closer]) -> None:
-        asked, document = self._asked, self.document
+        asked = self._asked
         assert asked is not None
-        same = (asked.capture, asked.layer, asked.sliders, asked.basis) == (
-            document.capture, document.layer, document.sliders, document.basis,
-        )  # fmt: skip
-        if same:
-            self.honesty.show_answers(*answers)
+        if not self._still_asked():
+            self.honesty.show_answers(None, None)  # to be asked for anew
+            return
+        layer, model = answers
+        self.honesty.show_answers(layer if asked.layer == self.document.layer else None, model)
 
     def _not_answered(self, fault: BaseException) -> None:
         if not isinstance(fault, InputError):
@@ -162,10 +193,14 @@ class Fitting(QObject):
         request = self._request
         if request is not None and request.capture is not self.document.capture:
             self.runner.cancel()
+        # Another head may bring its own fit: that is no move of the user's.
+        self._sliders = self.document.sliders
+        self._drop_old_answers()
 
     def close(self) -> None:
         """Cancel what runs, and wait for it."""
         self.document.picture_changed.disconnect(self._on_picture, missing_ok=True)
+        self.document.fits_changed.disconnect(self._drop_old_answers, missing_ok=True)
         self.runner.close()
         self.answerer.close()
         for worker in self.workers:

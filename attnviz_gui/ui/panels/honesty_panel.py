@@ -175,6 +175,11 @@ class HonestyPanel(QWidget):
         self._answers_of = self._whole()
         self._show_answers()
 
+    @property
+    def answered(self) -> bool:
+        """True where the layer's or the model's answer is on show."""
+        return any(answer not in (None, COMPUTING) for answer in self._answers)
+
     def _whole(self) -> tuple[Any, ...]:
         """What the answers of layer and model depend on, but for the fits of other heads."""
         d = self.document
@@ -207,7 +212,7 @@ class HonestyPanel(QWidget):
 
     def _on_frame(self) -> None:
         """The sliders moved: other heads may have moved with them, so their answers are old."""
-        if any(answer not in (None, COMPUTING) for answer in self._answers):
+        if self.answered:
             self.show_answers(None, None)
         if self.document.dragging:
             self._show_marks()

@@ -318,8 +318,6 @@ class NormalizationPanel(QGroupBox):
             line += _beside(picture, changed=not unchanged)
             if self.document.corpus is not None:
                 line += f" (text {picture.text + 1} by itself)"
-            if self.document.corpus is not None:
-                line += f" (text {picture.text + 1} by itself)"
         self.proof.setText(line)
 
     def _line(self, name: str) -> QLabel:
