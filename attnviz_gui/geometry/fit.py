@@ -15,8 +15,9 @@ import numpy as np
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.arrays import as_float64
-from attnviz_gui.geometry.landscape import Landscape, Sample, sample, scales_between, stopper
+from attnviz_gui.geometry.landscape import Landscape, Sample, sample, scales_between
 from attnviz_gui.geometry.normalization import SCALE_RANGE, Normalization, ShiftMode
+from attnviz_gui.geometry.stopping import stop_where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,7 +150,7 @@ def fit(
     Cancelled
         When `cancel` is set.
     """
-    stop = stopper(cancel)
+    stop = stop_where(cancel)
     stop(0)
     land = Landscape(heads, objective, shift_mode, range_factor=range_factor)
     if candidates is None and shift_mode == "constant":

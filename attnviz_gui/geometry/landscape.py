@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnviz_gui.errors import Cancelled, InputError
+from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.arrays import as_mask, as_vectors, in_range
 from attnviz_gui.geometry.correlation import Candidates, HeadPairs, objective_named
 from attnviz_gui.geometry.lines import strongest_keys
@@ -25,6 +25,7 @@ from attnviz_gui.geometry.normalization import (
     shift_range,
 )
 from attnviz_gui.geometry.pearson import Outcome
+from attnviz_gui.geometry.stopping import stop_where
 from attnviz_gui.geometry.transforms import balancing, lift, transform_vectors
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def sample(
     land = heads
     if not isinstance(land, Landscape):
         land = Landscape(heads, objective, shift_mode, range_factor=range_factor)
-    step = stopper(cancel)
+    step = stop_where(cancel)
     here = land.value(t, scale, step=step)
     along_t = along_scale = None
     if land.mode != "locked":
@@ -261,16 +262,6 @@ def scales_between(low: float, high: float, n: int) -> Float64:
     scales: Float64 = np.geomspace(low, high, n)
     scales[0], scales[-1] = low, high
     return scales
-
-
-def stopper(cancel: Any) -> Callable[[int], None]:
-    """Return a function that raises `Cancelled` when asked while `cancel` is set."""
-
-    def step(_: int = 0) -> None:
-        if cancel is not None and (cancel() if callable(cancel) else cancel.is_set()):
-            raise Cancelled("cancelled")
-
-    return step
 
 
 def _range(mode: ShiftMode, heads: Sequence[HeadPairs], factor: float) -> tuple[float, float]:

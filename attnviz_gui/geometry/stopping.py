@@ -10,15 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def stop_where(cancel: Any) -> Callable[[], None]:
+def stop_where(cancel: Any) -> Callable[..., None]:
     """Return a function that raises `Cancelled` where `cancel` asks for it, and else does nothing.
+
+    It takes what a progress would be told, and makes nothing of it.
 
     Parameters
     ----------
     cancel : threading.Event, callable or None
     """
 
-    def stop() -> None:
+    def stop(*_: object) -> None:
         if cancel is not None and (cancel() if callable(cancel) else cancel.is_set()):
             raise Cancelled("cancelled")
 

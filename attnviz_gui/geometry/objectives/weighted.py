@@ -141,8 +141,9 @@ def _weighted(parts: Sequence[tuple[Float64, Float64, Float64, float]]) -> tuple
     """Return minus the weighted correlation of the near pairs of all heads, or NaN and why."""
     weight, x, y = (np.concatenate([p[i] for p in parts] or [np.zeros(0)]) for i in range(3))
     if len(weight) < LEAST:
+        near = "1 pair is" if len(weight) == 1 else f"{len(weight)} pairs are"
         return float("nan"), (
-            f"only {len(weight)} pairs are near, below the {PERCENTILE}th percentile of the "
+            f"only {near} near, below the {PERCENTILE}th percentile of the "
             f"distances, and it takes {LEAST} (a text of about 80 tokens has them)"
         )
     weight = weight / weight.sum()
