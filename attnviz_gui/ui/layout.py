@@ -39,7 +39,8 @@ class Workspace(QMainWindow):
         self.honesty.setObjectName("honesty_panel")
         self.honesty.setWidget(honesty)
         self.anatomy = anatomy
-        self.panels = (heatmap, embedding, scatter, self.honesty, anatomy)
+        self.panels: tuple[QDockWidget, ...] = (heatmap, embedding, scatter, self.honesty, anatomy)
+        self._own = self.panels
         self._maximised: list[QDockWidget] = []
         self._state = QByteArray()
         self._arranged = False
@@ -49,7 +50,7 @@ class Workspace(QMainWindow):
         """Put every panel where it stands at first."""
         self._maximised = []
         area = Qt.DockWidgetArea.LeftDockWidgetArea
-        for dock in (self.controls, *self.panels):
+        for dock in (self.controls, *self._own):
             dock.setFloating(False)
             self.addDockWidget(area, dock)
             dock.show()
@@ -59,7 +60,20 @@ class Workspace(QMainWindow):
         self.splitDockWidget(self.heatmap, self.embedding, Qt.Orientation.Horizontal)
         self.splitDockWidget(self.scatter, self.honesty, Qt.Orientation.Horizontal)
         self.splitDockWidget(self.honesty, self.anatomy, Qt.Orientation.Horizontal)
+        for dock in self.panels[len(self._own) :]:
+            self._place(dock)
         self._share()
+
+    def add(self, panel: QDockWidget) -> None:
+        """Add a panel, hidden, that shares its room with the measures at the right."""
+        self.panels = (*self.panels, panel)
+        self._place(panel)
+
+    def _place(self, panel: QDockWidget) -> None:
+        panel.setFloating(False)
+        self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, panel)
+        self.tabifyDockWidget(self.honesty, panel)
+        panel.hide()
 
     def maximise(self, panel: QDockWidget) -> None:
         """Give one panel all the room, or give it back."""

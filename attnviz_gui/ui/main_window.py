@@ -32,6 +32,7 @@ from attnviz_gui.ui.panels.normalization_panel import NormalizationPanel
 from attnviz_gui.ui.panels.status import Status
 from attnviz_gui.ui.panels.text_bar import BUNDLED, TextBar
 from attnviz_gui.ui.panels.view_options import HeatmapOptions, PlaneOptions
+from attnviz_gui.ui.parts import make_parts
 from attnviz_gui.ui.runs import Runs
 from attnviz_gui.ui.style import chosen_theme, dress
 from attnviz_gui.ui.views.embedding import EmbeddingView
@@ -97,9 +98,10 @@ class MainWindow(QMainWindow):
         self._make_parts()
         self._lay_out()
         self.fitting = Fitting(self)
-        fill_menus(self)
+        self.explore_menu = fill_menus(self)
         self.learn = Learn(self)
         self._connect(faults)
+        self.parts = make_parts(self)
         self.memory.restore(self.document, self, self.workspace)
         self._begin(capture, model, files)
 
@@ -228,6 +230,8 @@ class MainWindow(QMainWindow):
             view.retheme(self.theme)
         self.normalization_panel.curve.set_theme(self.theme)
         self.honesty.set_theme(self.theme)
+        for part in self.parts:
+            part.set_theme(self.theme)
 
     def _on_desktop_theme(self) -> None:
         if self.memory.settings.theme == "system":
@@ -291,6 +295,8 @@ class MainWindow(QMainWindow):
         self.verification.stop()
         self.runner.close()
         self.fitting.close()
+        for joined in self.parts:
+            joined.close()
         for offloader in (*self.offloaders, self.dissector, self.curver, self.measurer):
             offloader.close()
         self.files.close()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from attnviz_gui.session.document import Document
 
-LAYOUT = 2  # of the panels: raised when panels come or go, so that an old layout is not taken
+LAYOUT = 3  # of the panels: raised when panels come or go, so that an old layout is not taken
 _OPTIONS = ("color_scale", "lines", "n_lines", "plane", "animate")
 
 

@@ -22,14 +22,16 @@ Key = QKeySequence | QKeySequence.StandardKey | str | None
 _LONGEST = 64  # characters of a path
 
 
-def fill_menus(window: MainWindow) -> None:
-    """Fill the window's menu bar."""
+def fill_menus(window: MainWindow) -> QMenu:
+    """Fill the window's menu bar; returns the menu that the window's parts fill."""
     bar = window.menuBar()
     _file(window, bar.addMenu("&File"))
     _edit(window, bar.addMenu("&Edit"))
     _view(window, bar.addMenu("&View"))
     _head(window, bar.addMenu("&Head"))
+    explore = bar.addMenu("E&xplore")
     _help(window, bar.addMenu("H&elp"))
+    return explore
 
 
 def _add(menu: QMenu, words: str, call: Callable[[], object], key: Key = None) -> QAction:

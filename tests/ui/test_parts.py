@@ -1,0 +1,64 @@
+"""Parts join the window by themselves: made late, themed, and closed with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QLabel, QWidget
+
+from attnviz_gui.ui import parts
+from attnviz_gui.ui.main_window import MainWindow
+from attnviz_gui.ui.parts import Part, PartDock
+
+if TYPE_CHECKING:
+    import pytest
+    from pytestqt.qtbot import QtBot
+
+    from attnviz_gui.capture.record import Capture
+
+
+class Greeting(Part):
+    """A part that remembers what has happened to it."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self.happened: list[str] = []
+        self.dock = PartDock("Greeting", "greeting_panel", self.make)
+        window.workspace.add(self.dock)
+        window.explore_menu.addAction(self.dock.toggleViewAction())
+
+    def make(self) -> QWidget:
+        self.happened.append("made")
+        return QLabel("Hello")
+
+    def set_theme(self, theme: object) -> None:
+        self.happened.append("themed")
+
+    def close(self) -> None:
+        self.happened.append("closed")
+
+
+def test_a_part_is_made_late_themed_and_closed(
+    qtbot: QtBot, capybara: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PARTS", ("tests.ui.test_parts:Greeting",))
+    window = MainWindow(capture=capybara)
+    qtbot.addWidget(window)
+    window.show()
+    (part,) = window.parts
+    assert isinstance(part, Greeting)
+    assert part.dock.isHidden()
+    assert part.happened == []
+    assert "Greeting" in [action.text() for action in window.explore_menu.actions()]
+    part.dock.open()
+    assert part.happened == ["made"]
+    assert part.dock.widget().text() == "Hello"
+    part.dock.hide()
+    part.dock.open()
+    assert part.happened == ["made"]
+    window.set_theme("dark")
+    assert part.happened == ["made", "themed"]
+    window.workspace.arrange()
+    assert part.dock.isHidden()
+    window.close()
+    assert part.happened[-1] == "closed"
