@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnviz_gui.geometry.moments import PairMoments
+from attnviz_gui.geometry.few_pairs import few_or_many
 from attnviz_gui.geometry.objectives.base import Objective
 from attnviz_gui.geometry.pearson import pearson, pool
 
@@ -28,9 +28,10 @@ def prepare(heads: Sequence[HeadPairs]) -> Search:
     Cost
         A closed form (`moments`): O(T d²) once, O(T) a candidate, no T x T matrix; except for
         masks that are neither everything nor causal, which take a pass over the pairs for each
-        line of shifts. c has no effect.
+        line of shifts. With few tokens for each dimension (`few_pairs`), one T x T product for each
+        head and O(T) a candidate. c has no effect.
     """
-    moments = [PairMoments(head.query, head.key, head.mask) for head in heads]
+    moments = [few_or_many(head.query, head.key, head.mask) for head in heads]
 
     def search(candidates: Candidates) -> Outcome:
         return pearson(

@@ -1,0 +1,90 @@
+"""The sums of few pairs against plain loops and against the moments, also where digits are lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attnviz_gui.errors import InputError
+from attnviz_gui.geometry.few_pairs import FewPairs, few_or_many
+from attnviz_gui.geometry.masks import TextPairs
+from attnviz_gui.geometry.moments import PairMoments
+from attnviz_gui.geometry.normalization import shift_line
+from attnviz_gui.geometry.pearson import pearson
+from tests.geometry.oracles import cosine_objective, cosine_objective_of_arrays
+from tests.geometry.strategies import SmallHead, heads
+from tests.geometry.test_moments import POSITIONS, T, mask_named
+
+
+@pytest.mark.parametrize("mode", POSITIONS)
+@pytest.mark.parametrize("mask", ["all", "causal", "window", "causal, some hidden", "random"])
+@pytest.mark.parametrize("means", [(0.5, -0.5), (30, 3), (1e4, 0), (0, 1e4), (1e4, 1e4)])
+def test_every_candidate_equals_its_pairs_also_with_large_means(means, mask, mode):
+    rng = np.random.default_rng(3)
+    query, key = (rng.normal(size=(T, 16)) + mean for mean in means)
+    allowed = mask_named(mask)
+    base, direction = shift_line(mode, query.mean(axis=0), key.mean(axis=0))
+    found = pearson(FewPairs(query, key, allowed).along(base, direction, POSITIONS[mode]))
+    tolerance = 1e-8 if min(means) > 100 else 1e-10  # as the definition itself, see test_moments
+    for position, value in zip(POSITIONS[mode], found.value, strict=True):
+        expected = cosine_objective_of_arrays(query, key + base + position * direction, allowed)
+        assert abs(value - expected) < tolerance
+
+
+@settings(max_examples=200, deadline=None)
+@given(head=heads(), data=st.data())
+def test_drawn_heads_equal_the_loops(head: SmallHead, data):
+    j = data.draw(st.integers(0, len(head.key) - 1))
+    positions = np.array([0.0, 0.5, 1.0, 1 + 1e-9, 2.0])
+    direction = -head.key[j]  # meets a key's opposite at 1: a zero vector there
+    outcome = pearson(
+        FewPairs(head.query, head.key, head.mask).along(0 * direction, direction, positions)
+    )
+    for position, value in zip(positions, outcome.value, strict=True):
+        expected = cosine_objective(head.query, head.key + position * direction, head.mask)
+        np.testing.assert_allclose(value, expected, rtol=0, atol=1e-10)
+
+
+def test_equal_vectors_have_no_correlation_and_the_reason_is_given():
+    outcome = pearson(
+        FewPairs(np.ones((9, 4)), np.ones((9, 4))).along(np.zeros(4), np.ones(4), np.arange(3.0))
+    )
+    assert np.isnan(outcome.value).all()
+    assert all("equal" in reason for reason in outcome.reason)
+
+
+def test_an_ordinary_head_needs_no_moments_and_one_that_would_lose_digits_does():
+    rng = np.random.default_rng(4)
+    query, key = rng.normal(size=(2, 40, 16)) + 1
+    line, positions = (np.zeros(16), np.ones(16)), np.linspace(-1, 1, 51)
+    ordinary = FewPairs(query, key)
+    ordinary.along(*line, positions)
+    assert ordinary.moments is None
+    far = FewPairs(query + 1e4, key + 1e4)
+    sums = far.along(*line, positions).table
+    assert far.moments is not None
+    np.testing.assert_array_equal(
+        sums[1:6], PairMoments(query + 1e4, key + 1e4).along(*line, positions).table[1:6]
+    )
+
+
+def test_few_tokens_take_all_pairs_and_many_the_moments():
+    rng = np.random.default_rng(5)
+    short, long = rng.normal(size=(30, 8)), rng.normal(size=(400, 8))
+    assert isinstance(few_or_many(short, short, None), FewPairs)
+    assert isinstance(few_or_many(short, long, None), PairMoments)
+    assert isinstance(few_or_many(long, short, None), PairMoments)
+    parts = slice(0, 15), slice(15, 30)
+    texts = TextPairs([(part, part, None) for part in parts])
+    assert isinstance(few_or_many(short, short, texts), PairMoments)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(InputError):
+        few_or_many(np.ones((3, 4)), np.ones((3, 5)), None)
+    with pytest.raises(InputError):
+        few_or_many(np.ones(4), np.ones((3, 4)), None)
+    with pytest.raises(InputError):
+        few_or_many(np.ones((3, 4)), np.ones((3, 4)), np.ones((2, 2), dtype=bool))
