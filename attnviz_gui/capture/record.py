@@ -14,7 +14,7 @@ import numpy as np
 from attnviz_gui.lazy import lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     import numpy.typing as npt
@@ -240,6 +240,36 @@ class LayerRecord:
 
 
 @dataclass(frozen=True, eq=False)
+class PatchImage:
+    """The picture that an image model was shown, and the patches that it was cut into.
+
+    Attributes
+    ----------
+    pixels : (height, width, 3) uint8
+        As the model was given it: resized and cropped.
+    rows, columns
+        Number of patches down and across.
+    scaled : {"processor", "min-max"}
+        How the model's numbers became colours again: by the mean and deviation that the model's
+        folder names, or from their least to their largest where it names none that fit.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    rows: int
+    columns: int
+    scaled: Literal["processor", "min-max"] = "processor"
+
+    def start(self, names: Sequence[str]) -> int | None:
+        """Return which of an attention's tokens is the first patch; None where they are none.
+
+        Before it stand what belongs to no place: [CLS], a distillation token, registers.
+        """
+        first = len(names) - self.rows * self.columns
+        fits = first >= 0 and names[first] == "0,0"
+        return first if fits and names[-1] == f"{self.rows - 1},{self.columns - 1}" else None
+
+
+@dataclass(frozen=True, eq=False)
 class Capture:
     """Everything recorded from one run of one model on some texts.
 
@@ -259,6 +289,8 @@ class Capture:
         Time that the run took, loading not counted.
     cut_from : int or None
         Tokens in the whole text where the capture holds only its beginning, else None.
+    images : tuple of PatchImage or None
+        One for each text where the model was shown pictures; empty where it read words.
     """
 
     texts: tuple[str, ...]
@@ -270,6 +302,11 @@ class Capture:
     seconds: float = 0.0
     cut_from: int | None = None
     verifier: Callable[[Capture], float] | None = field(default=None, repr=False)
+    images: tuple[PatchImage | None, ...] = field(default=(), repr=False)
+
+    def image(self, text: int = 0) -> PatchImage | None:
+        """Return the picture that a text stands for; None where it is words."""
+        return self.images[text] if text < len(self.images) else None
 
     def head(self, layer: int, head: int, text: int = 0) -> Head:
         """Return one head on one text.

@@ -25,6 +25,7 @@ from attnviz_gui.capture.convert import (
     main_special,
     main_tokens,
 )
+from attnviz_gui.capture.images import pictures_of
 from attnviz_gui.capture.inputs import fit_rows, tensor_forward, text_forward
 from attnviz_gui.capture.models import LoadedModel, load_model
 from attnviz_gui.capture.names import Names, names_of_rows, rows_of_names
@@ -260,6 +261,7 @@ def _record_tensors(
         model_name=model.name,
         seconds=seconds,
         verifier=Verifier(model, way, (lambda: forward,), tuple(call.place for call in calls)),
+        images=pictures_of(model, forward, n_rows, names[0].grid),
     )
 
 

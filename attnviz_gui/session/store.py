@@ -127,6 +127,12 @@ class _Arrays(dict[str, "Array"]):
             return None
         return self._put(mask, "mask")
 
+    def put_pixels(self, pixels: Array) -> str:
+        """Return the name of a picture, (height, width, 3) uint8."""
+        if pixels.dtype != np.uint8:
+            raise TypeError(f"a picture is {pixels.dtype}, not uint8")
+        return self._put(pixels, "image")
+
     def _put(self, array: Array, kind: str) -> str:
         at = _memory(array)
         if at not in self._names:
@@ -167,7 +173,7 @@ def _describe(capture: Capture) -> tuple[_Arrays, dict[str, Any]]:
         }
 
     records = [[describe(record) for record in text] for text in capture.records]
-    return arrays, {
+    described = {
         "model_name": capture.model_name,
         "seconds": capture.seconds,
         "cut_from": capture.cut_from,
@@ -187,6 +193,20 @@ def _describe(capture: Capture) -> tuple[_Arrays, dict[str, Any]]:
         ],
         "records": records,
     }
+    if any(capture.images):
+        # What reads format 2 and knows no pictures leaves this out.
+        described["images"] = [
+            None
+            if image is None
+            else {
+                "pixels": arrays.put_pixels(image.pixels),
+                "rows": image.rows,
+                "columns": image.columns,
+                "scaled": image.scaled,
+            }
+            for image in capture.images
+        ]
+    return arrays, described
 
 
 def _entries(arrays: _Arrays) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from attnviz_gui.capture.header import BadFileError
-from attnviz_gui.capture.record import Capture, Layer, LayerRecord
+from attnviz_gui.capture.record import Capture, Layer, LayerRecord, PatchImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,7 +93,28 @@ def _capture(source: _Source, said: dict[str, Any], version: int) -> Capture:
         model_name=_one(said["model_name"], str),
         seconds=_at_least_0(_finite(said["seconds"])),
         cut_from=None if cut_from is None else _at_least_0(_one(cut_from, int)),
+        images=_images(source, said.get("images"), len(texts)),
     )
+
+
+def _images(source: _Source, said: Any, n_texts: int) -> tuple[PatchImage | None, ...]:
+    """Return the pictures, one for each text, where there are any."""
+    if said is None:
+        return ()
+    images = tuple(None if one is None else _image(source, one) for one in _one(said, list))
+    if len(images) != n_texts:
+        raise BadFileError("its description contradicts itself")
+    return images
+
+
+def _image(source: _Source, said: dict[str, Any]) -> PatchImage:
+    pixels = source.pixels(said["pixels"])
+    rows, columns = (_one(said[name], int) for name in ("rows", "columns"))
+    if not (1 <= rows <= pixels.shape[0] and 1 <= columns <= pixels.shape[1]):
+        raise BadFileError(_MISFIT)
+    if said["scaled"] not in ("processor", "min-max"):
+        raise ValueError(said["scaled"])
+    return PatchImage(pixels, rows, columns, said["scaled"])
 
 
 def _layer(said: dict[str, Any], version: int) -> Layer:
@@ -194,6 +215,10 @@ class _Source:
         if self._masks[name].shape[-2:] != shape:
             raise BadFileError(_MISFIT)
         return self._masks[name]
+
+    def pixels(self, name: object) -> npt.NDArray[np.uint8]:
+        """Return a picture, (height, width, 3) uint8."""
+        return self._get(name, "U8", (None, None, 3))
 
     def by_head(self, name: object, n_heads: int, shape: tuple[int, int]) -> tuple[int, ...]:
         """Return the shape that an array must have, which may be one for each head."""
