@@ -25,6 +25,7 @@ from attnviz_gui.session.watch import WatchedPair, watch_at
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from attnviz_gui.analysis.heads import HeadMeasures
     from attnviz_gui.capture.record import Capture
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.geometry.together import TextsFrame
@@ -93,6 +94,7 @@ class Document:
     options_changed = Signal()
     objective_changed = Signal()  # another objective was chosen
     fits_changed = Signal()  # fits were kept or forgotten
+    head_measures_changed = Signal()  # heads were measured, or their measures forgotten
 
     def __init__(self) -> None:
         self.offload: Offload = at_once  # for heads with more than LIVE_PAIRS pairs
@@ -100,6 +102,7 @@ class Document:
         self._sliders = Sliders()
         self._objective = "cosine"
         self._fits = Fits()
+        self._head_measures: HeadMeasures | None = None
         self._dragging = False
         self._hovered = NOTHING
         self._pinned = NOTHING
@@ -157,6 +160,8 @@ class Document:
         if capture is not self.capture and len(self._fits):
             self._fits.forget()
             self.fits_changed.emit()
+        if self._head_measures is not None and capture is not self._head_measures.capture:
+            self.keep_head_measures(None)
         self._show(capture, 0, self.layer, self.head)
 
     def show_head(
@@ -395,6 +400,19 @@ class Document:
         kept = self.fit_here
         if move and kept is not None and kept is not before and kept.found:
             self.move(mode=kept.mode, t=kept.t, scale=kept.scale)
+
+    @property
+    def head_measures(self) -> HeadMeasures | None:
+        """The measures of all heads of this capture, None until they have been asked for."""
+        return self._head_measures
+
+    def keep_head_measures(self, measures: HeadMeasures | None) -> None:
+        """Keep what was measured of all heads; what is of another capture is dropped."""
+        if measures is not None and measures.capture is not self.capture:
+            return
+        if measures is not self._head_measures:
+            self._head_measures = measures
+            self.head_measures_changed.emit()
 
     # -- focus and watched pairs -------------------------------------------------------------
 
