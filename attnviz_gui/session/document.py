@@ -20,6 +20,7 @@ from attnviz_gui.session.corpus import Corpus, CorpusFrames, make_corpus
 from attnviz_gui.session.fits import Basis, Fits, HeadFit
 from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
 from attnviz_gui.session.picture import Picture, make_picture
+from attnviz_gui.session.selection import How, Marks, Selecting, Selection, TokenLists
 from attnviz_gui.session.watch import WatchedPair, watch_at
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class Document:
     options_changed = Signal()
     objective_changed = Signal()  # another objective was chosen
     fits_changed = Signal()  # fits were kept or forgotten
+    selection_changed = Signal()  # other tokens or pairs are selected
+    found_changed = Signal()  # a search has found something else
     head_measures_changed = Signal()  # heads were measured, or their measures forgotten
 
     def __init__(self) -> None:
@@ -106,6 +109,7 @@ class Document:
         self._dragging = False
         self._hovered = NOTHING
         self._pinned = NOTHING
+        self._selecting = Selecting()
         self._watched: tuple[WatchedPair, ...] = ()
         self._found: tuple[tuple[int, int], ...] = ()
         self._found_in: Picture | None = None
@@ -258,6 +262,7 @@ class Document:
         if not same_tokens:
             self._hovered = self._pinned = NOTHING
         self._picture = picture
+        forgotten = self._selecting.take(picture.capture)
         kept = self.fit_here
         if kept is not None and kept.found:
             self._sliders = Sliders(kept.mode, kept.t, kept.scale)
@@ -266,6 +271,9 @@ class Document:
         if to_come is not None and to_come[0] is picture:
             self._pinned = to_come[1]
         self.picture_changed.emit()
+        if forgotten:
+            self.selection_changed.emit()
+            self.found_changed.emit()
 
     # -- the sliders -------------------------------------------------------------------------
 
@@ -479,6 +487,64 @@ class Document:
             self.watch(p for p in self._watched if p != pair)
         else:
             self.watch((*self._watched, pair))
+
+    # -- what is selected, and what a search has found ----------------------------------------
+
+    @property
+    def token_lists(self) -> TokenLists:
+        """The lists of tokens that a selection of the capture on show counts in."""
+        return self._selecting.lists
+
+    @property
+    def selection(self) -> Selection:
+        """The selected tokens and pairs; another capture forgets them, another head does not."""
+        return self._selecting.selection
+
+    @property
+    def found(self) -> Selection:
+        """The tokens that a search has found."""
+        return self._selecting.found
+
+    @property
+    def marks(self) -> Marks | None:
+        """What is selected or found among the picture's visible tokens; None where nothing is."""
+        return None if self._picture is None else self._selecting.marks(self._picture)
+
+    @property
+    def corpus_marks(self) -> Marks | None:
+        """What is selected or found among all texts' visible tokens; None where nothing is."""
+        corpus = self.corpus
+        return None if corpus is None else self._selecting.marks(corpus)
+
+    def select(self, brush: Selection, how: How = "replace") -> None:
+        """Select tokens and pairs; a brush that was made of another capture does nothing."""
+        if self._selecting.select(brush, how):
+            self.selection_changed.emit()
+
+    def find(self, found: Selection) -> None:
+        """Take what a search has found."""
+        if self._selecting.find(found):
+            self.found_changed.emit()
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether another selection came before this one."""
+        return self._selecting.history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a selection was undone."""
+        return self._selecting.history.can_redo
+
+    def undo(self) -> None:
+        """Return to the selection before."""
+        if self._selecting.step(back=True):
+            self.selection_changed.emit()
+
+    def redo(self) -> None:
+        """Select again what was undone."""
+        if self._selecting.step(back=False):
+            self.selection_changed.emit()
 
     # -- options -----------------------------------------------------------------------------
 
