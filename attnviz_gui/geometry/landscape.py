@@ -116,6 +116,11 @@ class Landscape:
         if chosen.cost == "pairs":
             self.cost = sum(_n_pairs(h) + EIGEN * h.key.shape[1] ** 3 for h in self.heads)
 
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of a query and a key of one text, of all heads; masked ones too."""
+        return sum(_n_pairs(head) for head in self.heads)
+
     def value(
         self,
         t: npt.ArrayLike,

@@ -113,10 +113,38 @@ class LiveHead:
         """
         if frame.basis is None or frame.basis.transform is None:
             return self.frame(frame.shift, frame.scale, lifted=frame.lifted)
+        return self._in_basis(
+            self._in_coordinates(frame.basis.transform), frame.inner_shift, frame.scale, None
+        )
+
+    def placed(
+        self, shift: Float64, scale: float, *, transform: Float64 | None = None,
+        height: Float64 | None = None, near: Projection | None = None,
+    ) -> Frame:  # fmt: skip
+        """Return a frame whose a, c, M and R follow from other tokens than these, of many texts.
+
+        Parameters
+        ----------
+        shift : (d,)
+            The vector a, in the coordinates of the transform.
+        transform : (d, d) or None
+            M; always the same array while it is the same transform.
+        height : (T_k,) or None
+            What the lift appends to these keys' k + a; None where nothing is lifted.
+        near
+            As in `frame`.
+        """
+        if transform is not None:
+            return self._in_basis(self._in_coordinates(transform), shift, scale, near)
+        lifted = height is not None
+        return Frame(self, shift, shift, scale, near, lifted=lifted, given_height=height)
+
+    def _in_coordinates(self, transform: Float64) -> LiveHead:
+        """Return the head in the coordinates of a transform; the last one is kept."""
         other = self._other  # a worker may come by at the same moment
-        if other is None or other.transform is not frame.basis.transform:
-            other = self._other = self._transformed(frame.basis.transform)
-        return self._in_basis(other, frame.inner_shift, frame.scale, None)
+        if other is None or other.transform is not transform:
+            other = self._other = self._transformed(transform)
+        return other
 
     def frame(
         self,
@@ -249,6 +277,8 @@ class Frame:
         The head in the coordinates that are drawn, where a transform leads to them.
     lifted : bool
         Keys have one more coordinate, which makes them equally long.
+    given_height : (T_k,) or None
+        That coordinate before it is divided by c, where other keys than these have set R.
     """
 
     live: LiveHead
@@ -258,6 +288,7 @@ class Frame:
     near: Projection | None = None
     basis: LiveHead | None = None
     lifted: bool = False
+    given_height: Float64 | None = None
 
     @property
     def normalization(self) -> Normalization:
@@ -296,6 +327,8 @@ class Frame:
     @lazy
     def height(self) -> Float64:
         """The lifted keys' last coordinate before it is divided by c, (T_k,)."""
+        if self.given_height is not None:
+            return self.given_height
         return self._head.plane.height(self.inner_shift)
 
     @lazy
@@ -335,7 +368,9 @@ class Frame:
         count, mean, squares = live.rows[:, counted]
         if not len(count) or not len(self.height):
             return no_pairs(1)
-        longest = float(np.linalg.norm(live.key[self.height.argmin()] + self.inner_shift))
+        lowest = int(self.height.argmin())  # 0, where R is that of these keys
+        own = float(np.linalg.norm(live.key[lowest] + self.inner_shift))
+        longest = float(np.hypot(own, self.height[lowest]))
         if not longest:
             return no_pairs(1)
         total = count.sum()

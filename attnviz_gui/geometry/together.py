@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from attnviz_gui.geometry.live import Frame, LiveHead
     from attnviz_gui.geometry.normalization import ShiftMode
 
     Float32 = npt.NDArray[np.float32]
@@ -89,6 +90,7 @@ class LiveTexts:
         norm = np.sqrt(np.einsum("td,td->t", self.query, self.query))
         self.query_norm: Float64 = norm
         self.query_weight = _inverse(norm)
+        self.transform: Float64 | None = None  # from the head's own vectors to these
         self._line: tuple[tuple[bytes, bytes], Float64, Float64] | None = None
 
     @property
@@ -145,7 +147,9 @@ class LiveTexts:
         """The same in balanced coordinates, M and means those of all texts; see `transforms`."""
         transform = balancing(self.query, self.key)
         vectors = transform_vectors(self.query, self.key, transform)
-        return LiveTexts(*vectors, self.query_start, self.key_start, self.masks)
+        balanced = LiveTexts(*vectors, self.query_start, self.key_start, self.masks)
+        balanced.transform = transform
+        return balanced
 
     def ready(self, mode: ShiftMode) -> bool:
         """Return whether a mode's frames need nothing more that takes a second."""
@@ -170,8 +174,14 @@ class LiveTexts:
     @lazy
     def pairs(self) -> PairMoments:
         """The moments that every frame's correlation follows from."""
-        texts = [(self.queries(t), self.keys(t), mask) for t, mask in enumerate(self.masks)]
-        return PairMoments(self.query, self.key, TextPairs(texts))
+        return PairMoments(self.query, self.key, self.allowed)
+
+    @lazy
+    def allowed(self) -> TextPairs:
+        """The pairs that the masks allow; none joins two texts."""
+        return TextPairs(
+            [(self.queries(t), self.keys(t), mask) for t, mask in enumerate(self.masks)]
+        )
 
     def on_line(self, base: Float64, direction: Float64) -> tuple[Float64, Float64]:
         """Return what a line of shifts needs of the vectors; that of the last line is kept.
@@ -400,6 +410,21 @@ class TextsFrame:
     def text(self, text: int) -> TextPart:
         """Return one text's part of the frame."""
         return TextPart(self, text)
+
+    def alone(self, text: int, live: LiveHead, *, near: Projection | None = None) -> Frame:
+        """Return one text in a plane of its own, under this a, c, transform and R.
+
+        Parameters
+        ----------
+        live
+            The same visible tokens of that text.
+        near
+            What its plane is turned to.
+        """
+        height = self._height[self.live.keys(text)] if self.lifted else None
+        return live.placed(
+            self.shift, self.scale, transform=self.live.transform, height=height, near=near
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from attnviz_gui.errors import Cancelled, InputError
+from attnviz_gui.session.corpus import make_corpus
 from attnviz_gui.session.document import Sliders
 from attnviz_gui.session.fits import ALL_TEXTS, Basis, HeadFit
 from attnviz_gui.session.picture import Picture, make_picture
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from attnviz_gui.geometry.honesty import Closer
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.geometry.normalization import ShiftMode
+    from attnviz_gui.geometry.together import TextsFrame
+    from attnviz_gui.session.corpus import Corpus, HeadOfTexts
 
 Scope = Literal["head", "layer", "all", "layer together", "all together"]
 SCOPES: dict[Scope, str] = {
@@ -130,10 +133,7 @@ class FitRequest:
     def _fit(self, group: Sequence[Place], step: object, cancel: threading.Event) -> list[HeadFit]:
         from attnviz_gui.geometry.fit import Landscape, fit
 
-        heads = [
-            Vectors(picture) for place in group for picture in pictures(
-                self.capture, self.basis, place)
-        ]  # fmt: skip
+        heads = [self._head(place) for place in group]
         before = float("nan")
         try:
             raw = Landscape(heads, self.objective, "constant")
@@ -145,6 +145,12 @@ class FitRequest:
         except InputError as error:
             return [self._kept(place, None, before, len(group), str(error)) for place in group]
         return [self._kept(place, found, before, len(group)) for place in group]
+
+    def _head(self, place: Place) -> Vectors | HeadOfTexts:
+        """Return what is fitted of a head: its vectors on one text, or all texts' as one set."""
+        if self.basis.text == ALL_TEXTS:
+            return corpus_of(self.capture, self.basis, place).as_head
+        return Vectors(pictures(self.capture, self.basis, place)[0])
 
     def _kept(
         self, place: Place, fit: Fit | None, before: float, together: int, reason: str = ""
@@ -167,6 +173,11 @@ class CloserRequest:
     """Whether pairs with high attention come closer, for a layer and for the whole model.
 
     Each head stands under its own fit, and where it has none under `sliders`.
+
+    Attributes
+    ----------
+    together
+        A shift that follows means takes those of all texts, not those of the basis' text.
     """
 
     capture: Capture
@@ -174,6 +185,7 @@ class CloserRequest:
     layer: int
     sliders: Sliders
     fits: Mapping[Place, Sliders]
+    together: bool = False
 
     def __call__(self, progress: Report, cancel: threading.Event) -> tuple[Closer, Closer]:
         """Return the layer's answer and the model's."""
@@ -189,9 +201,9 @@ class CloserRequest:
     def _frames(self, layer: int) -> Iterator[tuple[Frame, Frame]]:
         for head in range(self.capture.layers[layer].n_heads):
             s = self.fits.get((layer, head), self.sliders)
+            texts = _texts(self.capture, self.basis, (layer, head), s) if self.together else None
             for picture in pictures(self.capture, self.basis, (layer, head)):
-                before = picture.before
-                yield before, picture.live.at(s.mode, s.t, s.scale, near=before.projection)
+                yield picture.before, _under(picture, s, texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +211,7 @@ class SpaceRequest:
     """Write where every token of every head lies in one plane of all layers.
 
     Each head stands under its own fit, and where it has none under `sliders`; a shift that
-    follows means takes those of the basis' text.
+    follows means takes those of the basis' text, or `together` those of all texts.
     """
 
     capture: Capture
@@ -207,6 +219,7 @@ class SpaceRequest:
     sliders: Sliders
     fits: Mapping[Place, Sliders]
     path: Path
+    together: bool = False
 
     def __call__(self, progress: Report, cancel: threading.Event) -> tuple[Path, int, int]:
         """Return the file, how many heads it holds, and how many have no place in the plane."""
@@ -224,7 +237,8 @@ class SpaceRequest:
             if s == Sliders():
                 continue
             picture = pictures(self.capture, self.basis, place)[0]
-            chosen[place] = picture.live.at(s.mode, s.t, s.scale).normalization
+            texts = _texts(self.capture, self.basis, place, s) if self.together else None
+            chosen[place] = _under(picture, s, texts).normalization
         space = space_of(self.capture, chosen, cancel=cancel)
         path = export_space(space, self.path, cancel=cancel)
         return path, len(places) - len(space.left_out), len(space.left_out)
@@ -237,6 +251,27 @@ def pictures(capture: Capture, basis: Basis, place: Place) -> list[Picture]:
         make_picture(capture, text, *place, show_special=basis.show_special, rotary=basis.rotary)
         for text in texts
     ]
+
+
+def corpus_of(capture: Capture, basis: Basis, place: Place) -> Corpus:
+    """Return a head on all texts."""
+    shown = {"show_special": basis.show_special, "rotary": basis.rotary}
+    return make_corpus(make_picture(capture, 0, *place, **shown), **shown)
+
+
+def _texts(capture: Capture, basis: Basis, place: Place, s: Sliders) -> TextsFrame | None:
+    """Return a head on all texts under the sliders; None where each text's a is the same anyway."""
+    if s.mode == "constant":
+        return None
+    return corpus_of(capture, basis, place).live.at(s.mode, s.t, s.scale)
+
+
+def _under(picture: Picture, s: Sliders, texts: TextsFrame | None) -> Frame:
+    """Return a picture under the sliders, its a that of all texts where they are given."""
+    near = picture.before.projection
+    if texts is None:
+        return picture.live.at(s.mode, s.t, s.scale, near=near)
+    return texts.alone(picture.text, picture.live, near=near)
 
 
 def _name(group: Sequence[Place]) -> str:

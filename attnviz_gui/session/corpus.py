@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from attnviz_gui.geometry.lines import strongest_keys
+from attnviz_gui.geometry.normalization import shift_range
 from attnviz_gui.geometry.together import LiveTexts, TextsFrame
 from attnviz_gui.lazy import lazy
 from attnviz_gui.session.offload import LIVE_PAIRS, MOVING_PAIRS
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from attnviz_gui.capture.record import Capture
+    from attnviz_gui.geometry.masks import TextPairs
     from attnviz_gui.geometry.sample import PairSample
     from attnviz_gui.session.document import Sliders
     from attnviz_gui.session.picture import Picture
 
+    Float64 = npt.NDArray[np.float64]
     IndexArray = npt.NDArray[np.intp]
 
 
@@ -136,6 +140,17 @@ class Corpus:
     def compute(self) -> None:
         """Compute what every frame needs; many texts take a second or two, so in a worker."""
         _ = self.live.pairs, self.sample, self.before.projection, self.before.correlation
+        _ = self.reach
+
+    @lazy
+    def reach(self) -> float:
+        """How far a reaches to either side at first, of all texts; see `shift_range`."""
+        return shift_range("constant", self.live.key)[1]
+
+    @lazy
+    def as_head(self) -> HeadOfTexts:
+        """All texts as one head, for a fit or a curve of what is drawn."""
+        return HeadOfTexts(self.pictures, self.live)
 
     def query_token(self, query: int) -> Token:
         """Return where a query of the corpus comes from."""
@@ -148,6 +163,51 @@ class Corpus:
         text = int(np.searchsorted(self.key_start, key, side="right")) - 1
         index, picture = key - int(self.key_start[text]), self.pictures[text]
         return Token(text, index, int(picture.key_index[index]), picture.key_tokens[index])
+
+
+@dataclass(frozen=True, eq=False)
+class HeadOfTexts:
+    """All texts as one head: one set of queries, keys and pairs, and so one a, M and R.
+
+    What `fit` and `Landscape` take as a head.
+
+    Attributes
+    ----------
+    pictures : tuple of Picture
+        The head on each text.
+    live : LiveTexts
+        Their geometry.
+    """
+
+    pictures: tuple[Picture, ...]
+    live: LiveTexts
+
+    @property
+    def query(self) -> Float64:
+        """Visible queries of all texts, (N_q, d)."""
+        return self.live.query
+
+    @property
+    def key(self) -> Float64:
+        """Visible keys of all texts, (N_k, d)."""
+        return self.live.key
+
+    @property
+    def mask(self) -> TextPairs:
+        """The pairs within each text that the model allows."""
+        return self.live.allowed
+
+    @lazy
+    def strongest(self) -> IndexArray:
+        """Each query's most attended key of its text, (N_q,); -1 where it has none.
+
+        One text's attention at a time is computed, and dropped.
+        """
+        found = []
+        for start, picture in zip(self.live.key_start, self.pictures, strict=False):
+            keys = strongest_keys(picture.attention_once(), picture.mask)
+            found.append(np.where(keys >= 0, keys + start, -1))
+        return np.concatenate(found)
 
 
 class CorpusFrames:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from attnviz_gui.geometry.live import LiveHead
+    from attnviz_gui.session.corpus import HeadOfTexts
 
     Float64 = npt.NDArray[np.float64]
 
@@ -45,11 +46,13 @@ class Question:
 
     Attributes
     ----------
+    live : LiveHead or HeadOfTexts
+        The head on one text, or on all of them as one.
     low, high : float
         Range of t in raw units; in mode ``locked``, of c.
     """
 
-    live: LiveHead
+    live: LiveHead | HeadOfTexts
     objective: str
     mode: ShiftMode
     low: float
@@ -140,7 +143,7 @@ def compute(question: Question) -> Curve:
         When the vectors hold NaN or infinity, or the head has no token.
     """
     land = Landscape(question.live, question.objective, question.mode)
-    n, m = _samples(land, question.live.mask.size)
+    n, m = _samples(land, land.n_pairs)
     locked = question.mode == "locked"
     if locked:
         along = scales_between(question.low, question.high, n)

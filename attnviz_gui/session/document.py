@@ -17,7 +17,7 @@ from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.correlation import objective_named
 from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode
 from attnviz_gui.session.corpus import Corpus, CorpusFrames, make_corpus
-from attnviz_gui.session.fits import Basis, Fits, HeadFit
+from attnviz_gui.session.fits import ALL_TEXTS, Basis, Fits, HeadFit
 from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
 from attnviz_gui.session.picture import Picture, make_picture
 from attnviz_gui.session.selection import How, Marks, Selecting, Selection, TokenLists
@@ -223,12 +223,18 @@ class Document:
             self._take(picture, frames)
             return
 
+        modes = {self._sliders.mode}
+        kept = self._fits.of(self.basis, layer, head)
+        if kept is not None and kept.found:
+            modes.add(kept.mode)  # it comes back with the head
+
         def work() -> None:
             if not small:
                 picture.compute()
             if frames is not None and frames is not self._corpus:
                 frames.corpus.compute()
-                frames.corpus.live.prepare(self._sliders.mode)
+                for mode in modes:
+                    frames.corpus.live.prepare(mode)
 
         self.wanted_changed.emit()
         self.offload(work, lambda _: self._take(picture, frames))
@@ -292,7 +298,8 @@ class Document:
         """The picture under the sliders' a and c, None before the first run.
 
         At rest the plane is turned to lie as near as it can to the plane before; during a drag,
-        to the frame before it, so that nothing jumps.
+        to the frame before it, so that nothing jumps. Where all texts are shown together, a (and
+        the transform, and the lift's R) is the one of all texts.
         """
         if self._frame is None and self._picture is not None:
             live = self._picture.live
@@ -300,7 +307,11 @@ class Document:
             near = self._picture.before
             if self._dragging and self._last_frame is not None:
                 near = self._last_frame
-            frame = live.at(s.mode, s.t, s.scale, near=near.projection)
+            texts = self.corpus_frame
+            if texts is None:
+                frame = live.at(s.mode, s.t, s.scale, near=near.projection)
+            else:
+                frame = texts.alone(self._picture.text, live, near=near.projection)
             if near is self._picture.before and frame.unmoved:
                 frame = near
             self._frame = self._last_frame = frame
@@ -388,8 +399,12 @@ class Document:
 
     @property
     def basis(self) -> Basis:
-        """The vectors that are on show, as a fit names them."""
-        return Basis(self.text, self._options.show_special, self._options.rotary)
+        """The vectors that are asked for, as a fit names them; all texts' where they are shown."""
+        options = self._options
+        capture = self.capture
+        together = options.together and capture is not None and len(capture.texts) > 1
+        text = ALL_TEXTS if together else self.text
+        return Basis(text, options.show_special, options.rotary)
 
     @property
     def fit_here(self) -> HeadFit | None:
@@ -397,7 +412,8 @@ class Document:
         picture = self._picture
         if picture is None:
             return None
-        basis = replace(self.basis, text=picture.text)
+        text = picture.text if self._corpus is None else ALL_TEXTS
+        basis = replace(self.basis, text=text)
         return self._fits.of(basis, picture.layer, picture.head)
 
     def keep_fits(self, basis: Basis, fits: Iterable[HeadFit], *, move: bool = True) -> None:

@@ -98,12 +98,17 @@ class Fits:
             self._kept[basis, fit.layer, fit.head] = fit
 
     def of(self, basis: Basis, layer: int, head: int) -> HeadFit | None:
-        """Return a head's fit: of this text, else of all texts together, else None."""
+        """Return a head's fit: of this text, else of all texts together, else None.
+
+        A fit of all texts holds for one of them where its a is the same vector for any text, in
+        mode ``constant``; in the others a follows the means of what it was fitted on.
+        """
         own = self._kept.get((basis, layer, head))
         if own is not None:
             return own
         every = Basis(ALL_TEXTS, basis.show_special, basis.rotary)
-        return self._kept.get((every, layer, head))
+        found = self._kept.get((every, layer, head))
+        return found if found is not None and found.mode == "constant" else None
 
     def forget(self) -> None:
         """Forget all fits: another capture is on show."""

@@ -122,6 +122,12 @@ class Picture:
         """Attention among the visible tokens, (T_q, T_k); not normalised again."""
         return self._visible(self.source.attention)
 
+    def attention_once(self) -> npt.NDArray[np.float32]:
+        """Return `attention`, not kept: for many pictures one after the other."""
+        if "attention" in self.__dict__:
+            return self.attention
+        return self._visible(self.capture.head(self.layer, self.head, self.text).attention)
+
     @lazy
     def logits(self) -> npt.NDArray[np.float32]:
         """Logits among the visible tokens, (T_q, T_k)."""

@@ -16,7 +16,7 @@ from attnviz_gui.geometry.correlation import OBJECTIVES
 from attnviz_gui.jobs.fitting import CloserRequest, FitRequest, SpaceRequest, groups
 from attnviz_gui.jobs.runner import Runner, Worker
 from attnviz_gui.session.document import Sliders
-from attnviz_gui.session.fits import ALL_TEXTS, HeadFit
+from attnviz_gui.session.fits import ALL_TEXTS, Basis, HeadFit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from attnviz_gui.geometry.honesty import Closer
     from attnviz_gui.session.picture import Picture
     from attnviz_gui.ui.main_window import MainWindow
+
+
+_OF_ALL_TEXTS = (
+    "Fitted on all texts as one, with the mean query and key of all; one text alone has others. "
+    "Show all texts together to see it; it is in the table."
+)
 
 
 class Fitting(QObject):
@@ -62,7 +68,7 @@ class Fitting(QObject):
         if picture is None:
             return
         objective = OBJECTIVES[document.objective]
-        basis = replace(document.basis, text=picture.text)
+        basis = self._basis(picture)
         if self.bar.all_texts.isVisibleTo(self.bar) and self.bar.all_texts.isChecked():
             basis = replace(basis, text=ALL_TEXTS)
         here = (picture.layer, picture.head)
@@ -93,6 +99,9 @@ class Fitting(QObject):
         moved = document.sliders != self._sliders
         document.keep_fits(request.basis, fits, move=not moved)
         now = document.basis
+        if request.basis.text == ALL_TEXTS != now.text and request.mode != "constant":
+            self.panel.say(_OF_ALL_TEXTS)
+            return
         if replace(request.basis, text=now.text) != now or request.basis.text not in (
             ALL_TEXTS, now.text,
         ):  # fmt: skip
@@ -124,8 +133,14 @@ class Fitting(QObject):
             return None
         basis = replace(document.basis, text=picture.text)
         return CloserRequest(
-            picture.capture, basis, picture.layer, document.sliders, self._own_fits(picture)
-        )
+            picture.capture, basis, picture.layer, document.sliders, self._own_fits(picture),
+            together=document.corpus is not None,
+        )  # fmt: skip
+
+    def _basis(self, picture: Picture) -> Basis:
+        """Return the vectors that are on show: a text's, or all texts'."""
+        text = picture.text if self.document.corpus is None else ALL_TEXTS
+        return replace(self.document.basis, text=text)
 
     def _still_asked(self) -> bool:
         """Return whether what was asked is of the same vectors, each head still where it stood."""
@@ -133,7 +148,8 @@ class Fitting(QObject):
         if asked is None or now is None or asked.capture is not now.capture:
             return False
         places = [(i, h) for i, of in enumerate(now.capture.layers) for h in range(of.n_heads)]
-        return asked.basis == now.basis and all(
+        same = (asked.basis, asked.together) == (now.basis, now.together)
+        return same and all(
             asked.fits.get(place, asked.sliders) == now.fits.get(place, now.sliders)
             for place in places
         )
@@ -149,11 +165,14 @@ class Fitting(QObject):
         picture = document.picture
         assert picture is not None
         basis = replace(document.basis, text=picture.text)
-        return SpaceRequest(picture.capture, basis, document.sliders, self._own_fits(picture), path)
+        return SpaceRequest(
+            picture.capture, basis, document.sliders, self._own_fits(picture), path,
+            together=document.corpus is not None,
+        )  # fmt: skip
 
     def _own_fits(self, picture: Picture) -> dict[tuple[int, int], Sliders]:
         """Return where each head's own fit stands; the head on show stands as it is drawn."""
-        basis = replace(self.document.basis, text=picture.text)
+        basis = self._basis(picture)
         fits = {}
         for layer, of in enumerate(picture.capture.layers):
             for head in range(of.n_heads):
@@ -190,9 +209,18 @@ class Fitting(QObject):
         picture = self.document.picture
         several = picture is not None and len(picture.capture.texts) > 1
         self.bar.all_texts.setVisible(several)
+        # What is drawn of all texts has one a, so that a fit of one alone would not be it.
+        together = self.document.corpus is not None
+        self.bar.all_texts.setEnabled(not together)
+        if together:
+            self.bar.all_texts.setChecked(True)
         request = self._request
         if request is not None and request.capture is not self.document.capture:
             self.runner.cancel()
+        asked = self._asked
+        if asked is not None and asked.capture is not self.document.capture:
+            self._asked = None
+            self.answerer.cancel()
         # Another head may bring its own fit: that is no move of the user's.
         self._sliders = self.document.sliders
         self._drop_old_answers()

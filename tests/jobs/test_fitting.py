@@ -11,8 +11,10 @@ from attnviz_gui.errors import Cancelled
 from attnviz_gui.geometry.correlation import correlate
 from attnviz_gui.geometry.fit import fit
 from attnviz_gui.jobs.fitting import CloserRequest, FitRequest, groups
+from attnviz_gui.session.corpus import make_corpus
 from attnviz_gui.session.document import Sliders
 from attnviz_gui.session.fits import ALL_TEXTS, Basis
+from attnviz_gui.session.picture import make_picture
 from tests.samples import random_capture
 
 
@@ -75,9 +77,13 @@ def test_heads_fitted_together_share_one_a(capture):
 
 def test_all_texts_count(capture):
     found, _ = run(FitRequest(capture, Basis(ALL_TEXTS), [[(1, 0)]], "euclidean", "centroid"))
-    heads = [capture.head(1, 0, text) for text in range(2)]
-    own = fit(heads, "euclidean", shift_mode="centroid")
+    picture = make_picture(capture, 1, 1, 0)
+    corpus = make_corpus(picture, show_special=True, rotary=True)
+    own = fit(corpus.as_head, "euclidean", shift_mode="centroid")
     assert (found[0].t, found[0].scale) == (own.t, own.scale)
+    # One set with the means of all; each text with means of its own is another question.
+    heads = [capture.head(1, 0, text) for text in range(2)]
+    assert fit(heads, "euclidean", shift_mode="centroid").value != own.value
 
 
 def test_hidden_tokens_do_not_count(capture):

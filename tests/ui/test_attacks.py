@@ -91,5 +91,5 @@ def test_the_proof_names_its_text_once(qtbot):
     window.document.set_options(together=True)
     proof = child(window, "proof")
     qtbot.waitUntil(lambda: "text 1" in proof.text(), timeout=LONG)
-    assert proof.text().count("by itself") == 1
+    assert proof.text().count("(text 1, under the a of all)") == 1
     window.close()

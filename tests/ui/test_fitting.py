@@ -9,6 +9,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QComboBox, QLabel
 
 from attnviz_gui.geometry.fit import fit
+from attnviz_gui.session.words import number
 from attnviz_gui.ui.dialogs.fits_table import COLUMNS, FitsTable
 from attnviz_gui.ui.main_window import MainWindow
 from tests.samples import random_capture
@@ -211,3 +212,45 @@ def test_places_that_cannot_be_written_are_said(qtbot, window, tmp_path):
     with qtbot.waitSignal(window.files.failed, timeout=LONG):
         window.actions_.place_to(tmp_path / "places.txt")
     assert ".csv or .npz" in window.banner.sentence
+
+
+def test_with_all_texts_on_show_a_fit_is_of_all_of_them(qtbot, window):
+    d = window.document
+    d.open(random_capture(7, texts=3))
+    box = child(window, "fit_all_texts")
+    d.set_options(together=True)
+    qtbot.waitUntil(lambda: d.corpus is not None, timeout=LONG)
+    assert box.isChecked() and not box.isEnabled()
+    choose(window, "shift_mode", "centroid")
+    press_fit(qtbot, window)
+    assert d.fit_here.value == pytest.approx(-d.corpus_frame.correlation, abs=1e-9)
+    curve = window.normalization_panel.curve
+    qtbot.waitUntil(lambda: not curve.stale and "of all texts" in curve.title(), timeout=LONG)
+    qtbot.waitUntil(lambda: "≈" not in curve.title(), timeout=LONG)
+    assert number(d.fit_here.value) in curve.title()
+    shared = d.frame.shift
+    d.show_head(text=2)
+    assert np.array_equal(d.frame.shift, shared)
+    d.set_options(together=False)
+    assert box.isEnabled() and d.fit_here is None  # one text has means of its own
+
+
+def test_a_fit_of_all_texts_by_their_means_says_where_it_can_be_seen(qtbot, window):
+    d = window.document
+    d.open(random_capture(7, texts=3))
+    child(window, "fit_all_texts").click()
+    choose(window, "shift_mode", "centroid")
+    before = d.sliders
+    press_fit(qtbot, window)
+    assert "Show all texts together" in line(window) and d.sliders == before
+
+
+def test_another_capture_ends_the_answers_of_the_last_one(qtbot, window):
+    compute = child(window, "compute_answers")
+    qtbot.waitUntil(lambda: compute.isEnabled() and not window.honesty.waiting, timeout=LONG)
+    window.document.open(random_capture(220, layers=3, heads=6))
+    window.fitting.answer()
+    assert window.fitting.answerer.running
+    window.document.open(random_capture(6))
+    assert not window.fitting.answerer.running
+    assert not window.honesty.answered

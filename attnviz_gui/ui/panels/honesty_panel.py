@@ -183,7 +183,8 @@ class HonestyPanel(QWidget):
     def _whole(self) -> tuple[Any, ...]:
         """What the answers of layer and model depend on, but for the fits of other heads."""
         d = self.document
-        return d.capture, d.text, d.options.show_special, d.options.rotary
+        options = d.options
+        return d.capture, d.text, options.show_special, options.rotary, d.corpus is not None
 
     def _on_compute(self) -> None:
         self.show_answers(COMPUTING, COMPUTING)
@@ -198,7 +199,7 @@ class HonestyPanel(QWidget):
 
     def _on_picture(self) -> None:
         picture, several = self.document.picture, self.document.corpus is not None
-        # Plane and scatter may show all texts; the measures are of the chosen one, by itself.
+        # Plane and scatter may show all texts; the measures are of the chosen one, under their a.
         of = f" (text {picture.text + 1})" if picture is not None and several else ""
         self.question.setText(QUESTION + of)
         picture = self.document.picture
@@ -269,14 +270,13 @@ class HonestyPanel(QWidget):
         self.compute.setVisible(None in self._answers)
         for label, answer in zip(self.answers, (here, *self._answers), strict=True):
             if answer is None or isinstance(answer, str):
-                label.setText(answer or PRESS)
-                label.setStyleSheet(f"color: {self.theme.muted}")
+                _say(label, answer or PRESS, self.theme.muted)
                 continue
             words = answer_in_words(answer)
-            label.setText(words + (" …" if answer is here and self.waiting else ""))
+            words += " …" if answer is here and self.waiting else ""
             colors = {"better": BETTER, "worse": WORSE}.get(seen(*answer.mean, answer.verdict))
             color = self.theme.text if colors is None else colors[self.theme.name]
-            label.setStyleSheet(f"color: {color}")
+            _say(label, words, color)
 
     def _show_marks(self) -> None:
         """Say whether the numbers are of where the sliders stand."""
@@ -310,6 +310,15 @@ class HonestyPanel(QWidget):
         """It is seen: now the measures are needed."""
         super().showEvent(event)
         self._follow()
+
+
+def _say(label: QLabel, words: str, color: str) -> None:
+    """Set a label's words and colour; Qt lays out and styles anew even what stays as it was."""
+    if label.text() != words:
+        label.setText(words)
+    style = f"color: {color}"
+    if label.styleSheet() != style:
+        label.setStyleSheet(style)
 
 
 class _Table(QTableWidget):

@@ -268,7 +268,11 @@ class NormalizationPanel(QGroupBox):
             return
         sliders = self.document.sliders
         if sliders.mode == "constant":
-            low, high = shift_range("constant", picture.drawn.key)
+            corpus = self.document.corpus
+            if corpus is not None:
+                high = corpus.reach
+            else:
+                high = shift_range("constant", picture.drawn.key)[1]
             reach = min(max(high * self.widened, abs(sliders.t), 1e-6), MOST_SHIFT)
             low, high = -reach, reach
         else:
@@ -317,7 +321,7 @@ class NormalizationPanel(QGroupBox):
         if picture is not None:
             line += _beside(picture, changed=not unchanged)
             if self.document.corpus is not None:
-                line += f" (text {picture.text + 1} by itself)"
+                line += f" (text {picture.text + 1}, under the a of all)"
         self.proof.setText(line)
 
     def _line(self, name: str) -> QLabel:

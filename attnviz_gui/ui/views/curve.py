@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     )
 
     from attnviz_gui.geometry.live import LiveHead
+    from attnviz_gui.session.corpus import HeadOfTexts
     from attnviz_gui.session.document import Document
     from attnviz_gui.ui.theme import Theme
 
@@ -55,10 +57,12 @@ class CurveView(QWidget):
         super().__init__(parent)
         self.document = document
         self.theme = theme
+        # With a ground of its own: else its panel and all around it are painted in every frame.
+        self.setAutoFillBackground(True)
         self.offload: Offload = at_once  # of this view's own: newer work replaces what waits
         self.curve: Curve | None = None
         self._widened = 1.0
-        self._first: tuple[LiveHead, ShiftMode, tuple[float, float]] | None = None
+        self._first: tuple[LiveHead | HeadOfTexts, ShiftMode, tuple[float, float]] | None = None
         self._waiting: Question | None = None
         self._exact: Answer | None = None
         self._held = False
@@ -129,7 +133,8 @@ class CurveView(QWidget):
         if self.stale:
             return f"{name} …"
         about = "" if exact or math.isnan(value) else "≈ "
-        return f"{name} {about}{number(value)}"
+        of = " of all texts" if self.document.corpus is not None else ""
+        return f"{name}{of} {about}{number(value)}"
 
     def best_words(self) -> str:
         """The best value of the range, and whether it lies at its end."""
@@ -187,11 +192,15 @@ class CurveView(QWidget):
             self.update()
             return
         s = self.document.sliders
-        live = picture.live
+        corpus = self.document.corpus
+        live = picture.live if corpus is None else corpus.as_head
         if self._first is None or self._first[:2] != (live, s.mode):
-            self._first = live, s.mode, shift_range(s.mode, live.key)
+            wide = shift_range(s.mode, live.key if corpus is None else np.zeros(0))
+            if corpus is not None and s.mode == "constant":
+                wide = -corpus.reach, corpus.reach
+            self._first = live, s.mode, wide
         low, high = reach(s.mode, self._first[2], s.t, self._widened)
-        question = Question(picture.live, self.document.objective, s.mode, low, high)
+        question = Question(live, self.document.objective, s.mode, low, high)
         if question.same(self._waiting):
             self.update()  # it is on its way; the value at the point is asked for after it
             return
