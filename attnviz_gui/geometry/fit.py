@@ -2,7 +2,8 @@
 
 Where the objective depends on c (and c does not set the shift), t and c are searched together, on
 a coarse map; else t alone, or in mode ``locked`` c alone. An objective that moves in steps has no
-one best place: there the middle of the widest best step is taken.
+one best place: there the middle of the widest best step is taken. Where every candidate is
+equally good, the one in the middle is, and no end of a range is named.
 """
 
 from __future__ import annotations
@@ -237,7 +238,8 @@ def _chosen(work: _Work, given: Float64) -> Fit:
     best = _best(work.land, outcome)
     t = float(given[best])
     name = "c" if work.land.mode == "locked" else "t"
-    edges = (name,) if len(given) > 1 and t in (given.min(), given.max()) else ()
+    at_end = len(given) > 1 and t in (given.min(), given.max())
+    edges = (name,) if at_end and not _flat(outcome.value) else ()
     return _fit(work.land, t, float(outcome.value[best]), given, outcome.value, edges)
 
 
@@ -264,6 +266,9 @@ def _searched_curve(work: _Work) -> Fit:
     for found in _zoomed(value, along, _tops(values)[:n_tops], logarithmic=locked):
         if found[1] > top:
             t, top = found
+    if _flat(np.append(values, top)):
+        (i,) = _most_central(values)
+        return _fit(land, float(along[i]), float(values[i]), along, values, ())
     along, values = _with(along, values, t, top)
     if land.objective.steps:
         t, top = _middle(value, along, values, logarithmic=locked)
@@ -299,8 +304,16 @@ def _searched_map(work: _Work) -> Fit:
         if found[2] > top + STEP * land.objective.steps:
             t, c, top = found
 
-    # The two curves through the best. Where one holds a better one, the other goes through that.
+    flat = _flat(np.append(shape, top))
     middle, old = land.objective.steps, (np.nan, np.nan)
+    if flat:
+        i, j = _most_central(shape)
+        t, c, top = float(ts[i]), float(cs[j]), float(shape[i, j])
+        along, values = ts, shape[:, j]
+        scales, of_scale = _with(cs, shape[i], c, top)
+        old = t, c
+
+    # The two curves through the best. Where one holds a better one, the other goes through that.
     while old != (t, c):
         old = t, c
         along, values, t, top = _on_curve(_at_scale(work, c), ts, t, top, middle=middle)
@@ -309,7 +322,7 @@ def _searched_map(work: _Work) -> Fit:
         )
         middle = False
     ends = {"t": t in (ts[0], ts[-1]), "c": c in (cs[0], cs[-1])}
-    edges = tuple(name for name, at_end in ends.items() if at_end)
+    edges = tuple(name for name, at_end in ends.items() if at_end and not flat)
     found_fit = _fit(land, t, top, along, values, edges, scale=c)
     return replace(
         found_fit,
@@ -359,6 +372,19 @@ def _best(land: Landscape, outcome: Outcome) -> int:
         reason = Counter(outcome.reason).most_common(1)[0][0]
         raise InputError(f"The objective “{land.objective.name}” has no value here: {reason}.")
     return int(np.nanargmax(outcome.value))
+
+
+def _flat(values: Float64) -> bool:
+    """Return whether all candidates that have a value are equally good."""
+    return bool(np.nanmax(values) - np.nanmin(values) <= STEP)
+
+
+def _most_central(values: Float64) -> tuple[int, ...]:
+    """Return the candidate with a value that is nearest to the middle of all, (n,) or (n, m)."""
+    some = np.argwhere(np.isfinite(values))
+    middle = (np.array(values.shape) - 1) / 2
+    apart = np.abs((some - middle) / np.maximum(middle, 1)).sum(axis=1)
+    return tuple(int(i) for i in some[apart.argmin()])
 
 
 def _odd(wanted: float, least: int, most: int) -> int:

@@ -277,3 +277,36 @@ def test_a_sample_says_why_it_has_no_value():
     assert "30" in found.reason
     with pytest.raises(InputError, match=r"weighted.*30.*80 tokens"):
         fit(head, "weighted")
+
+
+@pytest.mark.parametrize("mode", SHIFT_MODES)
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_where_all_are_equally_good_the_middle_is_taken_and_no_end_is_named(
+    name: str, mode: ShiftMode
+):
+    """One token: every objective that has a value here has the same one for every a and c."""
+    head = SmallHead(np.ones((1, 4)), np.full((1, 4), 0.5), None)
+    try:
+        found = fit(head, name, shift_mode=mode)
+    except InputError:
+        return  # undefined for one pair, and it says so
+    assert np.nanmax(found.curve[:, 1]) == np.nanmin(found.curve[:, 1]) == found.value
+    assert found.edges == () and not found.at_edge
+    low, high = shift_range(mode, head.key)
+    middle = 1.0 if mode == "locked" else (low + high) / 2
+    if OBJECTIVES[name].candidates is None or mode != "constant":
+        assert found.t == pytest.approx(middle, abs=1e-12)
+    assert found.scale == pytest.approx(1.0)
+
+
+def test_some_objective_has_a_value_for_one_token():
+    head = SmallHead(np.ones((1, 4)), np.full((1, 4), 0.5), None)
+    assert fit(head, "neighbours").value == 1
+
+
+def test_a_flat_curve_of_many_tokens_has_its_middle_too():
+    """Equal keys: every query ranks all of them alike, so whatever is defined is flat."""
+    rng = np.random.default_rng(3)
+    head = SmallHead(rng.normal(size=(4, 3)), rng.normal(size=(3, 3)), None)
+    found = fit(head, "neighbours", shift_mode="centroid")  # fewer keys than count as near
+    assert (found.value, found.t, found.scale, found.edges) == (1, 0.5, 1, ())
