@@ -64,6 +64,7 @@ class HonestyPanel(QWidget):
         self.offload: Offload = at_once  # of this panel's own: newer work replaces what waits
         self.measured: Measured | None = None
         self._asked: tuple[Frame, str] | None = None  # what is being measured
+        self._marked = False  # the numbers are marked as of another place
         self._shown: tuple[Frame, str] | None = None  # what the numbers are of
         self._answers: list[Closer | str | None] = [None, None]
         self.setObjectName("honesty")
@@ -216,7 +217,8 @@ class HonestyPanel(QWidget):
         if self.answered:
             self.show_answers(None, None)
         if self.document.dragging:
-            self._show_marks()
+            if not self._marked:  # in the first frame of many
+                self._show_marks()
         else:
             self._follow()
 
@@ -280,6 +282,7 @@ class HonestyPanel(QWidget):
 
     def _show_marks(self) -> None:
         """Say whether the numbers are of where the sliders stand."""
+        self._marked = self.waiting
         self.table.mark(waiting=self.waiting and self.document.picture is not None)
         self._show_answers()
 
