@@ -128,6 +128,33 @@ def record_text(
     return _record(model, parts, encoded, names, progress, cancel, cut_from=cut_from)
 
 
+def record_cut(
+    model: LoadedModel,
+    texts: Sequence[str],
+    encoded: Sequence[Encoded],
+    names: Sequence[Sequence[str]],
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Capture:
+    """Record texts that are cut into tokens already, as the baselines have them.
+
+    Parameters
+    ----------
+    texts
+        What to call them.
+    names
+        One for each token.
+
+    Raises
+    ------
+    InputError, Cancelled
+        As `record`.
+    """
+    own = tuple(map(list, names))
+    return _record(_loaded(model), texts, list(encoded), own, progress, cancel)
+
+
 def _loaded(model: Any) -> LoadedModel:
     """Return a model ready to be run; refuse what cannot be looked into."""
     if isinstance(model, LoadedModel):
