@@ -17,7 +17,12 @@ import numpy as np
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.arrays import as_float64
 from attnviz_gui.geometry.landscape import Landscape, Sample, sample, scales_between
-from attnviz_gui.geometry.normalization import SCALE_RANGE, Normalization, ShiftMode
+from attnviz_gui.geometry.normalization import (
+    SCALE_RANGE,
+    Normalization,
+    ShiftMode,
+    checked_scale,
+)
 from attnviz_gui.geometry.stopping import stop_where
 
 if TYPE_CHECKING:
@@ -113,6 +118,8 @@ def fit(
     shift_mode: ShiftMode = "constant",
     candidates: npt.ArrayLike | None = None,
     range_factor: float = 1.0,
+    t: float | None = None,
+    scale: float | None = None,
     progress: Callable[[int, int], object] | None = None,
     cancel: Any = None,
 ) -> Fit:
@@ -138,6 +145,9 @@ def fit(
         mode ``constant`` then chooses from the article's ten shifts.
     range_factor
         Widens the range of t: -r…r becomes -f r…f r, 0…1 becomes 1-f…f.
+    t, scale
+        Hold one of them where it is given: the other alone is searched. Not in mode ``locked``,
+        where one follows the other.
     progress
         Called with the candidates done and the candidates in all.
     cancel
@@ -147,19 +157,26 @@ def fit(
     ------
     InputError
         When there is no head, objective or mode of that name, a candidate is not a finite number
-        (in mode ``locked``, above 0), or the objective is undefined at every candidate.
+        (in mode ``locked``, above 0), both t and scale are held, or one in mode ``locked``, or the
+        objective is undefined at every candidate.
     Cancelled
         When `cancel` is set.
     """
     stop = stop_where(cancel)
     stop(0)
     land = Landscape(heads, objective, shift_mode, range_factor=range_factor)
-    if candidates is None and shift_mode == "constant":
+    if (t is not None) + (scale is not None) > (shift_mode != "locked"):
+        raise InputError("Hold t or the scale, not both; in mode “locked” neither.")
+    if candidates is None and shift_mode == "constant" and t is None:
         candidates = land.objective.candidates
     given = None if candidates is None else _candidates(candidates, shift_mode)
     work = _Work(land, stop, progress)
     if given is not None:
-        return _chosen(work, given)
+        return _chosen(work, given, scale=scale)
+    if t is not None:
+        return _searched_scale(work, float(t))
+    if scale is not None:
+        return _searched_curve(work, scale=checked_scale(scale))
     return _searched_map(work) if land.is_map else _searched_curve(work)
 
 
@@ -231,20 +248,53 @@ class _Work:
         self._done += n
 
 
-def _chosen(work: _Work, given: Float64) -> Fit:
+def _chosen(work: _Work, given: Float64, *, scale: float | None = None) -> Fit:
     """Return the best of given candidates."""
     work.total = len(given)
-    outcome = work.value(given, given if work.land.mode == "locked" else 1.0)
+    c = 1.0 if scale is None else scale
+    outcome = work.value(given, given if work.land.mode == "locked" else c)
     best = _best(work.land, outcome)
     t = float(given[best])
     name = "c" if work.land.mode == "locked" else "t"
     at_end = len(given) > 1 and t in (given.min(), given.max())
     edges = (name,) if at_end and not _flat(outcome.value) else ()
-    return _fit(work.land, t, float(outcome.value[best]), given, outcome.value, edges)
+    return _fit(work.land, t, float(outcome.value[best]), given, outcome.value, edges, scale=c)
 
 
-def _searched_curve(work: _Work) -> Fit:
-    """Search t alone; in mode ``locked``, c alone."""
+def _searched_scale(work: _Work, t: float) -> Fit:
+    """Search c alone, at one t."""
+    land = work.land
+    if not land.is_map:
+        value = work.value(t, 1.0)
+        _best(land, value)
+        return _fit(land, t, float(value.value[0]), np.array([t]), value.value, ())
+    least, most = PAIRS_MAP
+    n = MAP[1] if not land.cost else _odd(PAIRS / land.cost, least[1], most[1])
+    work.total = n + TOPS * ROUNDS * FINE
+    cs = scales_between(*SCALE_RANGE, n)
+    outcome = work.value(t, cs)
+    values = outcome.value
+    best = _best(land, outcome)
+    c, top = float(cs[best]), float(values[best])
+    n_tops = 1 if land.cost > DEAR else TOPS
+    for found in _zoomed(_at_shift(work, t), cs, _tops(values)[:n_tops], logarithmic=True):
+        if found[1] > top:
+            c, top = found
+    flat = _flat(np.append(values, top))
+    if flat:
+        (i,) = _most_central(values)
+        c, top = float(cs[i]), float(values[i])
+    elif land.objective.steps:
+        c, top = _middle(_at_shift(work, t), *_with(cs, values, c, top), logarithmic=True)
+    edges = ("c",) if c in (cs[0], cs[-1]) and not flat else ()
+    return replace(
+        _fit(land, t, top, np.array([t]), np.array([top]), edges, scale=c),
+        scale_curve=np.column_stack(_with(cs, values, c, top)),
+    )
+
+
+def _searched_curve(work: _Work, *, scale: float = 1.0) -> Fit:
+    """Search t alone, at one c; in mode ``locked``, c alone."""
     land = work.land
     locked = land.mode == "locked"
     n = CURVE
@@ -257,9 +307,9 @@ def _searched_curve(work: _Work) -> Fit:
     work.total = n + n_tops * ROUNDS * FINE + (40 if land.objective.steps else 0)
 
     def value(ts: Float64) -> Float64:
-        return work.value(ts, ts if locked else 1.0).value
+        return work.value(ts, ts if locked else scale).value
 
-    outcome = work.value(along, along if locked else 1.0)
+    outcome = work.value(along, along if locked else scale)
     values = outcome.value
     best = _best(land, outcome)
     t, top = float(along[best]), float(values[best])
@@ -268,13 +318,13 @@ def _searched_curve(work: _Work) -> Fit:
             t, top = found
     if _flat(np.append(values, top)):
         (i,) = _most_central(values)
-        return _fit(land, float(along[i]), float(values[i]), along, values, ())
+        return _fit(land, float(along[i]), float(values[i]), along, values, (), scale=scale)
     along, values = _with(along, values, t, top)
     if land.objective.steps:
         t, top = _middle(value, along, values, logarithmic=locked)
         along, values = _with(along, values, t, top)
     edges = (("c" if locked else "t"),) if t in (along[0], along[-1]) else ()
-    return _fit(land, t, top, along, values, edges)
+    return _fit(land, t, top, along, values, edges, scale=scale)
 
 
 def _searched_map(work: _Work) -> Fit:
@@ -307,10 +357,10 @@ def _searched_map(work: _Work) -> Fit:
     flat = _flat(np.append(shape, top))
     middle, old = land.objective.steps, (np.nan, np.nan)
     if flat:
-        i, j = _most_central(shape)
-        t, c, top = float(ts[i]), float(cs[j]), float(shape[i, j])
-        along, values = ts, shape[:, j]
-        scales, of_scale = _with(cs, shape[i], c, top)
+        row, column = _most_central(shape)
+        t, c, top = float(ts[row]), float(cs[column]), float(shape[row, column])
+        along, values = ts, shape[:, column]
+        scales, of_scale = cs, shape[row]
         old = t, c
 
     # The two curves through the best. Where one holds a better one, the other goes through that.

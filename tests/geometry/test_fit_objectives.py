@@ -304,9 +304,35 @@ def test_some_objective_has_a_value_for_one_token():
     assert fit(head, "neighbours").value == 1
 
 
-def test_a_flat_curve_of_many_tokens_has_its_middle_too():
-    """Equal keys: every query ranks all of them alike, so whatever is defined is flat."""
-    rng = np.random.default_rng(3)
-    head = SmallHead(rng.normal(size=(4, 3)), rng.normal(size=(3, 3)), None)
-    found = fit(head, "neighbours", shift_mode="centroid")  # fewer keys than count as near
-    assert (found.value, found.t, found.scale, found.edges) == (1, 0.5, 1, ())
+def test_a_flat_curve_has_its_middle_too_where_the_objective_has_no_steps():
+    """Two pairs, ranked alike by product and cosine wherever t stands: r is 1 for all of them."""
+    head = SmallHead(np.array([[1.0, 0.0]]), np.array([[2.0, 0.1], [1.0, 3.0]]), None)
+    found = fit(head, "cosine", shift_mode="centroid")
+    assert np.abs(found.curve[:, 1] - 1).max() < 1e-12
+    assert (found.t, found.scale, found.edges) == (0.5, 1, ())
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_one_of_both_is_held_and_the_other_searched(name: str):
+    rng = np.random.default_rng(7)
+    head = SmallHead(rng.normal(size=(90, 3)) + 1, rng.normal(size=(90, 3)), None)
+    land = Landscape(head, name)
+    by_t = fit(head, name, scale=0.4)
+    assert by_t.scale == 0.4 and by_t.normalization.scale == 0.4
+    grid = land.objective.candidates or np.linspace(land.low, land.high, 301)
+    assert by_t.value >= np.nanmax(land.value(grid, 0.4).value) - 1e-9
+    assert by_t.value == pytest.approx(land.value(by_t.t, 0.4).value[0], abs=1e-12)
+    by_c = fit(head, name, t=0.125)
+    assert by_c.t == 0.125 and by_c.normalization.shift == 0.125
+    scales = np.geomspace(*SCALE_RANGE, 301)
+    assert by_c.value >= np.nanmax(land.value(0.125, scales).value) - 1e-3
+    assert by_c.value == pytest.approx(land.value(0.125, by_c.scale).value[0], abs=1e-12)
+    if not OBJECTIVES[name].uses_scale:
+        assert by_c.scale == 1
+
+
+def test_both_cannot_be_held():
+    head = SmallHead(np.eye(3), np.eye(3), None)
+    for held, mode in (({"t": 0.0, "scale": 1.0}, "constant"), ({"scale": 1.0}, "locked")):
+        with pytest.raises(InputError, match="Hold"):
+            fit(head, shift_mode=mode, **held)
