@@ -20,7 +20,14 @@ from attnviz_gui.session.corpus import Corpus, CorpusFrames, make_corpus
 from attnviz_gui.session.fits import ALL_TEXTS, Basis, Fits, HeadFit
 from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
 from attnviz_gui.session.picture import Picture, make_picture
-from attnviz_gui.session.selection import How, Marks, Selecting, Selection, TokenLists
+from attnviz_gui.session.selection import (
+    How,
+    Marks,
+    Places,
+    Selecting,
+    Selection,
+    TokenLists,
+)
 from attnviz_gui.session.watch import WatchedPair, watch_at
 
 if TYPE_CHECKING:
@@ -531,6 +538,12 @@ class Document:
         """What is selected or found among all texts' visible tokens; None where nothing is."""
         corpus = self.corpus
         return None if corpus is None else self._selecting.marks(corpus)
+
+    @property
+    def places(self) -> Places | None:
+        """Where the visible tokens stand that plane and scatter draw: of all texts, or of one."""
+        of = self.corpus or self._picture
+        return None if of is None else self._selecting.places(of)
 
     def select(self, brush: Selection, how: How = "replace") -> None:
         """Select tokens and pairs; a brush that was made of another capture does nothing."""

@@ -16,6 +16,7 @@ QUERY = "#0072B2"  # queries: blue, circles
 KEY = "#E69F00"  # keys: orange, triangles
 WATCHED = "#D0021B"  # watched pairs: red
 AFTER = "#009E73"  # after the normalisation: green
+FOUND = "#CC79A7"  # what a search has found: purple
 FAMILIES = [
     "Noto Sans",
     "DejaVu Sans",
@@ -43,6 +44,7 @@ class Theme:
     key: str = KEY
     watched: str = WATCHED
     after: str = AFTER
+    found: str = FOUND
 
     def color(self, role: str, alpha: float = 1.0) -> QColor:
         """Return the colour of a role (a field's name), with an opacity from 0 to 1."""

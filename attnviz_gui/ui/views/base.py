@@ -17,11 +17,15 @@ from PySide6.QtWidgets import QFrame
 from attnviz_gui.ui.theme import LARGE, font
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPaintEvent
     from PySide6.QtWidgets import QWidget
 
     from attnviz_gui.session.document import Document
+    from attnviz_gui.session.selection import Selection
     from attnviz_gui.ui.theme import Theme
+    from attnviz_gui.ui.views.region import Region
 
 pg.setConfigOptions(imageAxisOrder="row-major", antialias=True, exitCleanup=False)
 
@@ -62,6 +66,8 @@ class View(pg.GraphicsLayoutWidget):
         d.focus_changed.connect(self._focus_changed)
         d.watched_changed.connect(self._watched_changed)
         d.options_changed.connect(self._options_changed)
+        d.selection_changed.connect(self._selection_changed)
+        d.found_changed.connect(self._selection_changed)
         self.retheme(self.theme)
         self._picture_changed()
 
@@ -75,6 +81,8 @@ class View(pg.GraphicsLayoutWidget):
             (d.focus_changed, self._focus_changed),
             (d.watched_changed, self._watched_changed),
             (d.options_changed, self._options_changed),
+            (d.selection_changed, self._selection_changed),
+            (d.found_changed, self._selection_changed),
         ):
             signal.disconnect(slot, missing_ok=True)
 
@@ -103,6 +111,12 @@ class View(pg.GraphicsLayoutWidget):
     def draw_options(self) -> None:
         """Follow the document's options."""
 
+    def draw_selection(self) -> None:
+        """Light up what is selected or found; called after `draw_picture` too."""
+
+    def brush(self, region: Region, take: Callable[[Selection], object]) -> None:
+        """Hand what lies in a region of the viewport to `take`, at once or from a worker."""
+
     def draw_theme(self) -> None:
         """Take the theme's colours."""
 
@@ -127,6 +141,7 @@ class View(pg.GraphicsLayoutWidget):
         self.ci.setOpacity(0 if empty else 1)
         if not empty:
             self.draw_picture()
+            self.draw_selection()
             # Else pyqtgraph sets its matrices while it paints, and Qt paints everything again.
             self.scene().prepareForPaint()
         self.titled.emit()
@@ -149,6 +164,10 @@ class View(pg.GraphicsLayoutWidget):
     def _watched_changed(self) -> None:
         if self.document.picture is not None:
             self.draw_watched()
+
+    def _selection_changed(self) -> None:
+        if self.document.picture is not None:
+            self.draw_selection()
 
     def _options_changed(self) -> None:
         if self.document.picture is not None:

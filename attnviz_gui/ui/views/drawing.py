@@ -15,8 +15,10 @@ from PySide6.QtGui import QPainter, QPen
 
 from attnviz_gui.ui.views import labels, marks
 from attnviz_gui.ui.views.crowd import Crowd
+from attnviz_gui.ui.views.picked import PALE, Picked
 from attnviz_gui.ui.views.plane_content import EMPTY, Links, Lit
 from attnviz_gui.ui.views.raster import Area
+from attnviz_gui.ui.views.region import Region
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -73,6 +75,7 @@ class Drawing(pg.GraphicsObject):
         self.links = Links()
         self.watched = Links()
         self.lit: Lit | None = None
+        self.picked = Picked()  # what is selected or found
         self.crowd = Crowd()  # of all texts, where they are shown together
         self.pointed: int | None = None  # the point of the crowd under the mouse, queries first
         self._moving = False
@@ -89,8 +92,10 @@ class Drawing(pg.GraphicsObject):
 
     def retheme(self, theme: Theme) -> None:
         """Take another theme's colours."""
-        roles = "ground", "text", "muted", "query", "key", "watched"
+        roles = "ground", "text", "muted", "query", "key", "watched", "found"
         self._colors = {role: theme.color(role) for role in roles}
+        self._colors["selected"] = theme.color("text")
+        self._pale = theme.color("ground", PALE)
         self._veil = theme.color("ground", VEIL)
         # A label has its marker's colour, made to read as text.
         contrast = 7.0 if theme.name == "paper" else 4.5
@@ -156,6 +161,11 @@ class Drawing(pg.GraphicsObject):
         self._lit_labels = None
         self.update()
 
+    def set_picked(self, picked: Picked) -> None:
+        """Take what is selected or found."""
+        self.picked = picked
+        self.update()
+
     def replace_labels(self) -> None:
         """Place the labels anew when next drawn."""
         self._labels = self._lit_labels = None
@@ -175,6 +185,23 @@ class Drawing(pg.GraphicsObject):
             scale = area.width() / (x1 - x0), -area.height() / (y1 - y0)
             self._pixels = (self.xy - (x0, y1)) * scale + (area.left(), area.top())
         return self._pixels
+
+    def inside(self, region: Region, *, crowd: bool) -> tuple[Bool, Bool]:
+        """Return which queries and keys in sight lie in a region, of the box's pixels.
+
+        Those of the crowd, or the chosen text's.
+        """
+        room, area = self.boundingRect(), self._area()
+        if crowd and area is not None:
+            query, key = (
+                np.column_stack([area.across(xy[:, 0]), area.down(xy[:, 1])])
+                for xy in (self.crowd.query, self.crowd.key)
+            )
+        else:
+            points = self.pixels() - (room.left(), room.top())
+            query, key = points[: self.n_queries], points[self.n_queries :]
+        seen = Region(((0.0, 0.0), (room.width(), room.height())), rectangle=True)
+        return _both(region, seen, query), _both(region, seen, key)
 
     def nearest(self, x: float, y: float, within: float) -> int | None:
         """Return the point nearest to a place in pixels, None where none is `within`."""
@@ -338,6 +365,8 @@ class Drawing(pg.GraphicsObject):
         self._draw_links(p, points, self.links, "muted")
         self._draw_crowd(p, area, scale)
         self._draw_markers(p, points, np.arange(len(points)), scale)
+        if self.picked:
+            base = self._draw_picked(p, points, base, scale)
         if self.lit is None:
             self._draw_watched(p, points, scale)
             self._draw_labels(p, points, base, scale)
@@ -363,6 +392,20 @@ class Drawing(pg.GraphicsObject):
                 scale,
             )  # fmt: skip
             p.restore()
+
+    def _draw_picked(self, p: QPainter, points: Float, base: Labelling, scale: float) -> Labelling:
+        """Let the rest fade, and draw what is selected over it; returns the labels of that."""
+        room, area = self.boundingRect(), self._area()
+        self._draw_labels(p, points, base, scale)
+        p.fillRect(room, self._pale)
+        picked, colors = self.picked, self._colors
+        if area is not None:
+            size = 0.8 * self.diameter
+            picked.draw_crowd(p, room, self.crowd, area, size, colors, scale)
+        picked.draw_own(p, points, self.n_queries, self.diameter, colors, scale)
+        own = Labelling(base.index, base.corner)
+        own.shown = base.shown & np.isin(base.index, picked.points())
+        return own
 
     def _draw_pointed(self, p: QPainter, scale: float) -> None:
         """Draw the crowd's point under the mouse as those of the chosen text are drawn."""
@@ -426,3 +469,7 @@ class Drawing(pg.GraphicsObject):
             self._colors["ground"],
             scale,
         )
+
+
+def _both(one: Region, other: Region, points: Float) -> Bool:
+    return one.contains(points[:, 0], points[:, 1]) & other.contains(points[:, 0], points[:, 1])

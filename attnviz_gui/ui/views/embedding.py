@@ -13,11 +13,13 @@ import numpy as np
 from PySide6.QtCore import QEasingCurve, QEvent, QPointF, QRectF, Qt, QVariantAnimation
 
 from attnviz_gui.session.document import Focus, Sliders
+from attnviz_gui.session.selection import select_places
 from attnviz_gui.session.words import BEFORE_ROTARY, normalisation_in_words, number
 from attnviz_gui.ui.steady import Steady
 from attnviz_gui.ui.views import plane_content as content
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.labels import LabelArt
+from attnviz_gui.ui.views.picked import Picked
 from attnviz_gui.ui.views.plane import Box, Plane, box_around
 from attnviz_gui.ui.views.readout import Readout
 
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
     from attnviz_gui.geometry.together import TextPart
     from attnviz_gui.session.document import Document
     from attnviz_gui.session.picture import Picture
+    from attnviz_gui.session.selection import Selection
     from attnviz_gui.ui.theme import Theme
+    from attnviz_gui.ui.views.region import Region
 
     Float = npt.NDArray[np.float64]
     Int = npt.NDArray[np.intp]
@@ -227,6 +231,29 @@ class EmbeddingView(View):
         if focus:
             self.setAccessibleDescription(". ".join(self._describe(focus)))
         self._read()
+
+    def draw_selection(self) -> None:
+        """Ring what is selected or found; the rest fades."""
+        own, crowd = self.document.marks, self.document.corpus_marks
+        for plane in (self.left, self.right):
+            plane.drawing.set_picked(Picked(own, crowd))
+
+    def brush(self, region: Region, take: Callable[[Selection], object]) -> None:
+        """Hand over the queries and keys of all shown texts whose points are in a region."""
+        corpus, lists = self.document.corpus, self.document.token_lists
+        places = self.document.places
+        if places is None:
+            return
+        sides = [np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)]
+        for plane in (self.left, self.right):
+            if self._shown(plane):
+                corner = plane.area().topLeft()
+                inside = plane.drawing.inside(
+                    region.moved(-corner.x(), -corner.y()), crowd=corpus is not None
+                )
+                sides = [a | b if len(a) else b for a, b in zip(sides, inside, strict=True)]
+        query, key = (at[on] for at, on in zip((places.query, places.key), sides, strict=True))
+        take(select_places(lists, query, key, places.of))
 
     def draw_theme(self) -> None:
         """Take the theme's colours."""

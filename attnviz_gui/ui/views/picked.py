@@ -1,0 +1,116 @@
+"""The selected and found points of a plane, over the pale rest: opaque, with a ring.
+
+Draws from the positions that the plane has already; never changes how the points beneath are
+drawn. Knows nothing of the document.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from attnviz_gui.ui.views.crowd import FEW, Crowd
+from attnviz_gui.ui.views.marks import Markers
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from PySide6.QtCore import QRectF
+    from PySide6.QtGui import QColor, QPainter
+
+    from attnviz_gui.session.selection import Marks
+    from attnviz_gui.ui.views.marks import Shape
+    from attnviz_gui.ui.views.raster import Area
+
+    Float = npt.NDArray[np.float64]
+    Int = npt.NDArray[np.intp]
+
+PALE = 0.66  # how far the rest fades behind what is selected
+RINGED = FEW  # points up to which each has a ring
+RINGS = (("found", 6.0), ("selected", 3.0))  # by how much a ring is wider than its marker
+SIDES: tuple[tuple[Shape, str], ...] = ("circle", "query"), ("triangle", "key")
+
+
+@dataclass(eq=False)
+class Picked:
+    """What of a plane's points is lit.
+
+    Attributes
+    ----------
+    own : Marks or None
+        Of the chosen text's points.
+    crowd : Marks or None
+        Of all texts' points, where they are shown together.
+    """
+
+    own: Marks | None = None
+    crowd: Marks | None = None
+    _markers: Markers = field(default_factory=Markers)
+    _dots: Crowd = field(default_factory=Crowd)
+
+    def __bool__(self) -> bool:
+        return self.own is not None or self.crowd is not None
+
+    def points(self) -> Int:
+        """Return which of the chosen text's points are lit, queries first."""
+        if self.own is None:
+            return np.zeros(0, dtype=np.intp)
+        return np.flatnonzero(np.concatenate(self.own.lit))
+
+    def draw_crowd(
+        self, p: QPainter, room: QRectF, crowd: Crowd, area: Area, diameter: float,
+        colors: dict[str, QColor], scale: float,
+    ) -> None:  # fmt: skip
+        """Draw what is lit of all texts: markers, or dots where they are many."""
+        if self.crowd is None or not len(crowd):
+            return
+        query, key = self.crowd.lit
+        p.save()
+        p.translate(room.topLeft())
+        if int(query.sum()) + int(key.sum()) > RINGED:
+            self._dots.set_points(crowd.query[query], crowd.key[key])
+            roles = colors["query"], colors["key"], colors["ground"]
+            self._dots.draw(p, area, 0.0, *roles, scale)
+        else:
+            sides = [
+                np.column_stack([area.across(xy[:, 0]), area.down(xy[:, 1])])
+                for xy in (crowd.query[query], crowd.key[key])
+            ]
+            kinds = _kinds(self.crowd, (query, key))
+            self._draw(p, sides, kinds, diameter, colors, scale)
+        p.restore()
+
+    def draw_own(
+        self, p: QPainter, points: Float, n_queries: int, diameter: float,
+        colors: dict[str, QColor], scale: float,
+    ) -> None:  # fmt: skip
+        """Draw what is lit of the chosen text; `points`: all of them in pixels, (N, 2)."""
+        if self.own is None:
+            return
+        query, key = self.own.lit
+        sides = [points[:n_queries][query], points[n_queries:][key]]
+        ringed = len(sides[0]) + len(sides[1]) <= RINGED
+        kinds = _kinds(self.own, (query, key)) if ringed else {}
+        self._draw(p, sides, kinds, diameter, colors, scale)
+
+    def _draw(
+        self, p: QPainter, sides: list[Float], kinds: dict[str, list[npt.NDArray[np.bool_]]],
+        diameter: float, colors: dict[str, QColor], scale: float,
+    ) -> None:  # fmt: skip
+        ground = colors["ground"]
+        for side in (1, 0):  # queries over keys, as they are drawn beneath
+            shape, role = SIDES[side]
+            for kind, wider in RINGS:
+                if kind in kinds:
+                    at, ring = sides[side][kinds[kind][side]], colors[kind]
+                    self._markers.draw(p, at, shape, diameter + wider, ring, ring, scale)
+            self._markers.draw(p, sides[side], shape, diameter, colors[role], ground, scale)
+
+
+def _kinds(
+    marks: Marks, lit: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
+) -> dict[str, list[npt.NDArray[np.bool_]]]:
+    """Return which of the lit queries and keys are selected, and which are found."""
+    both = {"selected": marks.selected, "found": marks.found}
+    return {kind: [m[on] for m, on in zip(of, lit, strict=True)] for kind, of in both.items()}
