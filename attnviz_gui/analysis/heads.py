@@ -220,3 +220,29 @@ def _value(name: str, weights: Weights) -> tuple[float, str]:
     compute = BY_NAME[name].compute
     assert compute is not None
     return compute(weights)
+
+
+def mean_of(capture: Capture, text: int, tables: Sequence[HeadMeasures]) -> HeadMeasures:
+    """Return the mean of tables of the same heads, over those in which a number is defined.
+
+    Raises
+    ------
+    InputError
+        When they are of other heads than the capture's: a model that was built anew may have
+        others.
+    """
+    heads = heads_of(capture)
+    if not tables or any(each.heads != heads for each in tables):
+        raise InputError("The model's heads are others there, so nothing can stand beside them.")
+    values = np.stack([each.values for each in tables])
+    counts = np.isfinite(values).sum(axis=0)
+    sums = np.nansum(values, axis=0)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    reasons = {
+        key: reason
+        for each in tables
+        for key, reason in each.reasons.items()
+        if not counts[heads.index(key[:2]), each.names.index(key[2])]
+    }
+    first = tables[0]
+    return HeadMeasures(capture, text, first.with_special, first.names, heads, means, reasons)
