@@ -238,8 +238,13 @@ def _from_tensors(
 
 
 def _order(special: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.intp]:
-    """Return a random order of a text's tokens in which the special ones keep their places."""
+    """Return a random order of a text's tokens in which the special ones keep their places.
+
+    Another one than theirs, where there are two tokens or more.
+    """
     order = np.arange(len(special))
     own = np.flatnonzero(~special)
-    order[own] = np.random.default_rng(seed).permutation(own)
+    rng = np.random.default_rng(seed)
+    while len(own) > 1 and (order[own] == own).all():
+        order[own] = rng.permutation(own)
     return order
