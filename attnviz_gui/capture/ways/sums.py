@@ -261,12 +261,18 @@ def _holds(
         size += bias.abs()
     for term in positions:
         table, index = term.table.float(), term.rows[rows]
-        for place in range(len(rows)):
-            near = table[:, index[place]]
-            near = near * (queries[:, place, None] if term.side == "query" else keys.mT)
-            near *= term.scaling
-            expected[:, place] += near.sum(-1)
-            size[:, place] += near.abs_().sum(-1)
+        if term.side == "query":
+            place = index.expand(len(table), *index.shape)
+            for into, left, right in (
+                (expected, queries * term.scaling, table),
+                (size, queries.abs() * abs(term.scaling), table.abs()),
+            ):
+                into += torch.bmm(left, right.mT).gather(2, place)
+            continue
+        for row, of_row in enumerate(index):
+            near = table[:, of_row].mul_(keys.mT).mul_(term.scaling)
+            expected[:, row] += near.sum(-1)
+            size[:, row] += near.abs_().sum(-1)
     coarse = max((query.dtype, key.dtype, logits.dtype), key=lambda kind: torch.finfo(kind).eps)
     apart = (expected - logits[:, rows].float()).abs_()
     right = apart <= ROUNDING * torch.finfo(coarse).eps * size.clamp_(min=1.0)
