@@ -105,6 +105,7 @@ class Document:
     selection_changed = Signal()  # other tokens or pairs are selected
     found_changed = Signal()  # a search has found something else
     head_measures_changed = Signal()  # heads were measured, or their measures forgotten
+    head_measures_wanted = Signal()  # somebody would like to have them; see want_head_measures
 
     def __init__(self) -> None:
         self.offload: Offload = at_once  # for heads with more than LIVE_PAIRS pairs
@@ -436,6 +437,11 @@ class Document:
     def head_measures(self) -> HeadMeasures | None:
         """The measures of all heads of this capture, None until they have been asked for."""
         return self._head_measures
+
+    def want_head_measures(self) -> None:
+        """Ask whoever measures heads to do so; `head_measures_changed` tells when it is done."""
+        if self.capture is not None and self._head_measures is None:
+            self.head_measures_wanted.emit()
 
     def keep_head_measures(self, measures: HeadMeasures | None) -> None:
         """Keep what was measured of all heads; what is of another capture is dropped."""
