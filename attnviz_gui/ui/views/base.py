@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from attnviz_gui.session.document import Document
     from attnviz_gui.session.selection import Selection
     from attnviz_gui.ui.theme import Theme
+    from attnviz_gui.ui.views.brush import Brush
     from attnviz_gui.ui.views.region import Region
 
 pg.setConfigOptions(imageAxisOrder="row-major", antialias=True, exitCleanup=False)
@@ -46,6 +47,7 @@ class View(pg.GraphicsLayoutWidget):
     name = "view"  # objectName, and the name of the exported file
     normalised = True  # a and c change the picture
     empty = EMPTY
+    brusher: Brush | None = None  # has the mouse first, where the view can be brushed
 
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
@@ -195,6 +197,18 @@ class View(pg.GraphicsLayoutWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Leave the keys to the window: arrows choose heads there, they do not scroll here."""
         event.ignore()
+
+    def event(self, event: QEvent) -> bool:
+        """Leave Esc to the brush while it is drawn."""
+        if self.brusher is not None and self.brusher.takes_key(event):
+            return True
+        return super().event(event)
+
+    def viewportEvent(self, event: QEvent) -> bool:
+        """Leave a drag that selects to the brush."""
+        if self.brusher is not None and self.brusher.takes(event):
+            return True
+        return super().viewportEvent(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Keep a press: pyqtgraph would use it and still pass it on to the dock."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast
 
-from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -18,7 +18,9 @@ from attnviz_gui.ui.theme import NORMAL, font
 from attnviz_gui.ui.views.region import Region
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QPaintEvent
+    from collections.abc import Callable
+
+    from PySide6.QtGui import QHideEvent, QPaintEvent
 
     from attnviz_gui.session.selection import How
     from attnviz_gui.ui.views.base import View
@@ -52,6 +54,7 @@ class Outline(QWidget):
         self.points: list[QPointF] = []
         self.rectangle = True
         self.sign = ""
+        self.gone: Callable[[], object] = lambda: None
         self.setObjectName("brush_outline")
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -83,6 +86,11 @@ class Outline(QWidget):
             return None
         return Region(tuple((p.x(), p.y()) for p in self.points), self.rectangle)
 
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Say that it is gone, also where the whole view is."""
+        super().hideEvent(event)
+        self.gone()
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw a dashed line with a pale filling, and what the brush does."""
         theme = self._view.theme
@@ -106,19 +114,19 @@ class Outline(QWidget):
         painter.end()
 
 
-class Brush(QObject):
-    """Listens to a view's mouse, and selects in the document what the view finds in the outline."""
-
-    brushed = Signal()  # something was selected, or nothing where nothing was there
+class Brush:
+    """Takes a view's mouse, and selects in the document what the view finds in the outline."""
 
     def __init__(self, view: View) -> None:
-        super().__init__(view)
         self.view = view
         self._tool: Tool = "move"
         self._pressed: QMouseEvent | None = None
         self._passing = False  # a click that was held back goes to the view
+        self._drawing = False
+        self._rest = False  # of a drag that was cancelled: until the button is let go
         self.outline = Outline(view)
-        view.viewport().installEventFilter(self)
+        self.outline.gone = self.cancel
+        view.brusher = self
         view.setToolTip(f"{view.toolTip()}\n{HELP}".strip())
 
     @property
@@ -139,39 +147,44 @@ class Brush(QObject):
     @property
     def drawing(self) -> bool:
         """Whether an outline is being drawn."""
-        return not self.outline.isHidden()
+        return self._drawing
 
     def cancel(self) -> None:
         """Select nothing."""
+        self._rest = self._drawing
         self._pressed = None
-        if self.drawing:
+        if self._drawing:
+            self._drawing = False
             self.outline.hide()
-            QApplication.instance().removeEventFilter(self)
 
-    # -- Qt ----------------------------------------------------------------------------------
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Take a drag that is a brush; everything else is the view's."""
-        kind = event.type()
-        if watched is not self.view.viewport():  # of the whole application, while drawing
-            escape = kind in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress) and (
-                cast("QKeyEvent", event).key() == Qt.Key.Key_Escape
-            )
-            if escape and self.drawing:
-                event.accept()
-                self.cancel()
-                return True
+    def takes_key(self, event: QEvent) -> bool:
+        """Return whether a key ends the brush: Esc then means nothing else to any menu."""
+        keys = QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress
+        if not self._drawing or event.type() not in keys:
             return False
+        if cast("QKeyEvent", event).key() != Qt.Key.Key_Escape:
+            return False
+        event.accept()
+        if event.type() == QEvent.Type.KeyPress:
+            self.cancel()
+        return True
+
+    def takes(self, event: QEvent) -> bool:
+        """Return whether an event of the viewport belongs to the brush; else it is the view's."""
         if self._passing:
             return False
+        kind = event.type()
         if kind == QEvent.Type.MouseButtonPress:
             return self._press(cast("QMouseEvent", event))
         if kind == QEvent.Type.MouseMove and self._pressed is not None:
             return self._move(cast("QMouseEvent", event))
         if kind == QEvent.Type.MouseButtonRelease and self._pressed is not None:
             return self._release(cast("QMouseEvent", event))
-        if kind == QEvent.Type.Hide:
-            self.cancel()
+        if kind in (QEvent.Type.MouseMove, QEvent.Type.MouseButtonRelease) and self._rest:
+            held = cast("QMouseEvent", event).buttons() & Qt.MouseButton.LeftButton
+            self._rest = bool(held) and kind == QEvent.Type.MouseMove
+            event.accept()
+            return True
         return False
 
     def _press(self, event: QMouseEvent) -> bool:
@@ -183,7 +196,11 @@ class Brush(QObject):
             return False
         if self._tool == "move" and how_of(event.modifiers()) == "replace":
             return False
-        self._pressed = cast("QMouseEvent", event.clone())
+        self._pressed = QMouseEvent(
+            event.type(), event.position(), event.scenePosition(), event.globalPosition(),
+            event.button(), event.buttons(), event.modifiers(),
+        )  # fmt: skip
+        event.accept()
         return True
 
     def _move(self, event: QMouseEvent) -> bool:
@@ -195,21 +212,22 @@ class Brush(QObject):
         if not self.drawing:
             if (place - start).manhattanLength() < LEAST:
                 return True
-            self.view.document.hover()
-            self.outline.begin(
-                start,
-                rectangle=self._tool != "lasso",
-                sign=SIGNS[how_of(self._pressed.modifiers())],
-            )
-            QApplication.instance().installEventFilter(self)
+            self._begin(start, how_of(self._pressed.modifiers()))
         self.outline.reach(place)
         return True
+
+    def _begin(self, at: QPointF, how: How) -> None:
+        self.view.document.hover()
+        self.view.setFocus(Qt.FocusReason.MouseFocusReason)  # Esc comes here
+        self.outline.begin(at, rectangle=self._tool != "lasso", sign=SIGNS[how])
+        self._drawing = True
 
     def _release(self, event: QMouseEvent) -> bool:
         pressed, drawing = self._pressed, self.drawing
         assert pressed is not None
         region = self.outline.region() if drawing else None
         self.cancel()
+        self._rest = False
         if not drawing:
             self._passing = True
             try:
@@ -217,11 +235,9 @@ class Brush(QObject):
             finally:
                 self._passing = False
             return False
+        event.accept()
         document = self.view.document
         if region is not None and document.picture is not None:
             how = how_of(pressed.modifiers())
-            self.view.brush(region, lambda found: (document.select(found, how), self._done()))
+            self.view.brush(region, lambda found: document.select(found, how))
         return True
-
-    def _done(self) -> None:
-        self.brushed.emit()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Int = npt.NDArray[np.intp]
 
 PALE = 0.66  # how far the rest fades behind what is selected
-RINGED = FEW  # points up to which each has a ring
+RINGED = 500  # points up to which each has a ring: more of them would hide each other
 RINGS = (("found", 6.0), ("selected", 3.0))  # by how much a ring is wider than its marker
 SIDES: tuple[tuple[Shape, str], ...] = ("circle", "query"), ("triangle", "key")
 
@@ -68,7 +68,8 @@ class Picked:
         query, key = self.crowd.lit
         p.save()
         p.translate(room.topLeft())
-        if int(query.sum()) + int(key.sum()) > RINGED:
+        n = int(query.sum()) + int(key.sum())
+        if n > FEW:
             self._dots.set_points(crowd.query[query], crowd.key[key])
             roles = colors["query"], colors["key"], colors["ground"]
             self._dots.draw(p, area, 0.0, *roles, scale)
@@ -77,7 +78,7 @@ class Picked:
                 np.column_stack([area.across(xy[:, 0]), area.down(xy[:, 1])])
                 for xy in (crowd.query[query], crowd.key[key])
             ]
-            kinds = _kinds(self.crowd, (query, key))
+            kinds = _kinds(self.crowd, (query, key)) if n <= RINGED else {}
             self._draw(p, sides, kinds, diameter, colors, scale)
         p.restore()
 
