@@ -92,6 +92,8 @@ def _render(options: argparse.Namespace) -> int:
         head=options.head,
         shift=options.shift,
         scale=options.scale,
+        mode=options.mode,
+        objective=options.objective,
         long=options.long,
         pixels=options.pixels,
     ):
@@ -134,24 +136,46 @@ def _window_parser() -> argparse.ArgumentParser:
 def _render_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="attnviz-gui render",
-        description="Write heatmap.png, scatter.png and embedding.png; needs no display.",
+        description="Write heatmap.png, scatter.png and embedding.png; needs no display. Of many "
+        "heads: layer-03-head-07-heatmap.png and so on, and each kind as one page.",
     )
     parser.add_argument("--text", required=True, help="the text")
-    parser.add_argument("--layer", type=int, default=0, help="layer, from 0 (default 0)")
-    parser.add_argument("--head", type=int, default=0, help="head, from 0 (default 0)")
+    parser.add_argument(
+        "--layer", type=_which, default=0, metavar="L", help="layer, from 0 (default 0), or all"
+    )
+    parser.add_argument(
+        "--head", type=_which, default=0, metavar="H", help="head, from 0 (default 0), or all"
+    )
     parser.add_argument(
         "--shift",
-        default="0",
         metavar="A",
-        help="shift a: a number added to every coordinate of the keys, centroid, or fit",
+        help="shift a: a number added to every coordinate of the keys, centroid, or fit "
+        "(default 0; 1 in the modes that follow means)",
     )
     parser.add_argument("--scale", default="1", metavar="C", help="scale c: a number, or fit")
+    parser.add_argument(
+        "--mode",
+        metavar="MODE",
+        help="what the shift's number means: constant (default), centroid, locked, balanced or "
+        "lifted",
+    )
+    parser.add_argument(
+        "--objective",
+        metavar="NAME",
+        help="what a fit rewards: cosine (default), rank, weighted, euclidean, plane, neighbours, "
+        "article; where c plays no part in it, a fitted c stays 1",
+    )
     parser.add_argument(
         "--pixels", type=int, choices=(1, 2, 3, 4), default=2, help="resolution (default 2)"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder, made if missing")
     _add_model(parser)
     return parser
+
+
+def _which(text: str) -> int | str:
+    """Return a number, or ``all``."""
+    return text if text == "all" else int(text)
 
 
 def _capture_parser() -> argparse.ArgumentParser:

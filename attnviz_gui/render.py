@@ -1,23 +1,53 @@
-"""The three pictures without a window: text to heatmap.png, scatter.png and embedding.png."""
+"""The three pictures without a window: text to heatmap.png, scatter.png and embedding.png.
+
+Of one head, or of many: then each head's pictures, and each kind as one page.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from attnviz_gui.errors import InputError
+from attnviz_gui.geometry.correlation import OBJECTIVES, objective_named
 from attnviz_gui.geometry.fit import fit
-from attnviz_gui.geometry.normalization import SCALE_RANGE
-from attnviz_gui.session.document import MOST_SHIFT, Document
+from attnviz_gui.geometry.normalization import (
+    CENTROID_MODES,
+    SCALE_RANGE,
+    SHIFT_MODES,
+    ShiftMode,
+)
+from attnviz_gui.session.document import MOST_SHIFT, Document, Sliders
 from attnviz_gui.session.files import as_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from attnviz_gui.capture.record import Capture
+    from attnviz_gui.export.gallery import Kind, Place
     from attnviz_gui.jobs.requests import Long
 
+ALL = "all"
+Which = int | Literal["all"]
 WORDS = ("centroid", "fit")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Where the sliders shall stand; None: where the fit puts them."""
+
+    mode: ShiftMode
+    t: float | None
+    scale: float | None
+    objective: str
+
+    @property
+    def fits(self) -> bool:
+        """True where something has to be fitted."""
+        return self.t is None or self.scale is None
 
 
 def render(
@@ -25,14 +55,16 @@ def render(
     out: str | Path,
     *,
     source: str = "bundled",
-    layer: int = 0,
-    head: int = 0,
-    shift: str = "0",
+    layer: Which = 0,
+    head: Which = 0,
+    shift: str | None = None,
     scale: str = "1",
+    mode: str | None = None,
+    objective: str | None = None,
     long: Long = "refuse",
     pixels: int = 2,
 ) -> list[str]:
-    """Run a model on a text and write the three pictures of one head.
+    """Run a model on a text and write the three pictures of one head, or of many.
 
     Parameters
     ----------
@@ -41,9 +73,15 @@ def render(
     out
         Folder, made if missing. Of a text split into several, each has a folder in it.
     layer, head
-        Counted from 0.
+        Counted from 0; ``"all"``: all of them, ``layer-03-head-07-embedding.png`` and so on, and
+        each kind as a page of its own, ``gallery-layer-03-embedding.png``.
     shift, scale
-        Numbers, or ``"centroid"`` (shift alone) and ``"fit"``.
+        Numbers, or ``"centroid"`` (shift alone) and ``"fit"``. What is not fitted is held.
+    mode
+        What a shift's number means, as in `attnviz_gui.geometry.normalization.SHIFT_MODES`;
+        ``constant`` unless the shift is ``"centroid"``.
+    objective
+        What a fit rewards; ``cosine`` by default.
     long
         What to do with a text that the model cannot read whole.
     pixels
@@ -59,7 +97,7 @@ def render(
     InputError
         When anything of this is at fault; nothing has been written then, or all of a text.
     """
-    shift_wish, scale_wish = _wish("shift", shift), _wish("scale", scale)
+    wish = wish_of(shift, scale, mode, objective)
     folder = as_path(out)
     if not str(out).strip():
         raise InputError("--out names no folder")
@@ -69,16 +107,22 @@ def render(
     from attnviz_gui.capture.recorder import record_text
 
     capture = record_text(load_model(source), text, long=long)
-    _check_head(capture, layer, head)
+    places = _places(capture, layer, head)
 
     document = Document()
     document.open(capture)
     notes = []
     several = len(capture.texts) > 1
     for index in range(len(capture.texts)):
-        document.show_head(layer, head, index)
-        _place(document, shift_wish, scale_wish)
-        _write(document, folder / f"text-{index + 1}" if several else folder, pixels)
+        target = folder / f"text-{index + 1}" if several else folder
+        if layer == ALL or head == ALL:
+            _write_many(document, index, places, wish, target, pixels, (layer, head))
+            continue
+        document.show_head(*places[0], index)
+        _place(document, _sliders(wish, capture, places[0], index))
+        _write(document, target, pixels)
+    if wish.scale is None and wish.mode != "locked" and not OBJECTIVES[wish.objective].uses_scale:
+        notes.append(f"c plays no part in {wish.objective}, so it stays 1")
     if several:
         notes.append(f"the text was split into {len(capture.texts)} parts, one folder for each")
     if capture.cut_from is not None:
@@ -89,7 +133,45 @@ def render(
     return notes
 
 
-def _wish(what: str, text: str) -> float | str:
+def wish_of(shift: str | None, scale: str, mode: str | None, objective: str | None) -> Wish:
+    """Return where the sliders shall stand.
+
+    Raises
+    ------
+    InputError
+        When a number, a mode or an objective is none, or they contradict each other.
+    """
+    if mode is not None and mode not in SHIFT_MODES:
+        raise InputError(f"--mode is one of {', '.join(SHIFT_MODES)}; not {mode!r}")
+    chosen = mode or ("centroid" if shift == "centroid" else "constant")
+    if chosen == "locked" and shift is not None:
+        raise InputError("--mode locked sets the shift from the scale; leave --shift out")
+    if shift == "centroid" and chosen not in CENTROID_MODES:
+        raise InputError(
+            f"--shift centroid needs --mode {', '.join(CENTROID_MODES)} (or no --mode at all)"
+        )
+    given = ("1" if chosen in CENTROID_MODES else "0") if shift is None else shift
+    t = _number("shift", given)
+    c = _number("scale", scale)
+    wish = Wish(
+        chosen,
+        1.0 if t == "centroid" else (None if isinstance(t, str) else t),
+        None if isinstance(c, str) else c,
+        objective or "cosine",
+    )
+    if objective is not None:
+        try:
+            objective_named(objective)
+        except InputError as error:
+            raise InputError(f"--objective: {error}") from error
+        if not wish.fits:
+            raise InputError(
+                "--objective says what a fit rewards; add --shift fit, --scale fit or both"
+            )
+    return wish
+
+
+def _number(what: str, text: str) -> float | str:
     allowed = WORDS if what == "shift" else ("fit",)
     if text in allowed:
         return text
@@ -120,34 +202,88 @@ def _check_folder(folder: Path) -> None:
         ) from error
 
 
-def _check_head(capture: Capture, layer: int, head: int) -> None:
-    if not 0 <= layer < len(capture.layers):
+def _places(capture: Capture, layer: Which, head: Which) -> list[Place]:
+    """Return the heads that are asked for, in order."""
+    layers = range(len(capture.layers)) if layer == ALL else [int(layer)]
+    if not 0 <= layers[0] < len(capture.layers):
         last = len(capture.layers) - 1
-        raise InputError(f"there is no layer {layer}; --layer goes from 0 to {last}")
-    if not 0 <= head < capture.layers[layer].n_heads:
-        last = capture.layers[layer].n_heads - 1
-        raise InputError(f"there is no head {head}; --head goes from 0 to {last} in this layer")
+        raise InputError(f"there is no layer {layer}; --layer goes from 0 to {last}, or all")
+    most = max(capture.layers[i].n_heads for i in layers)
+    if head != ALL and not 0 <= int(head) < most:
+        where = "" if layer == ALL else " in this layer"
+        raise InputError(f"there is no head {head}; --head goes from 0 to {most - 1}{where}")
+    heads = [[h for h in range(capture.layers[i].n_heads) if head in (ALL, h)] for i in layers]
+    return [(i, h) for i, own in zip(layers, heads, strict=True) for h in own]
 
 
-def _place(document: Document, shift: float | str, scale: float | str) -> None:
+def _sliders(wish: Wish, capture: Capture, place: Place, text: int) -> Sliders:
+    """Return where a head's sliders stand, fitted where that is wished.
+
+    Raises
+    ------
+    InputError
+        When the objective has no value for this head.
+    """
+    from attnviz_gui.jobs.fitting import Vectors, groups
+    from attnviz_gui.session.picture import make_picture
+
+    if not wish.fits:
+        return Sliders(wish.mode, wish.t or 0.0, wish.scale or 1.0)
+    pools = OBJECTIVES[wish.objective].pools_layer
+    (group,) = groups(capture, "head", place, pools_layer=pools)
+    heads = [Vectors(make_picture(capture, text, *of)) for of in group]
+    locked = wish.mode == "locked"
+    found = fit(
+        heads, wish.objective, shift_mode=wish.mode, t=None if locked else wish.t,
+        scale=None if locked else wish.scale,
+    )  # fmt: skip
+    return Sliders(wish.mode, 0.0 if locked else found.t, found.scale)
+
+
+def _place(document: Document, sliders: Sliders) -> None:
     """Put the sliders where they are wished."""
-    picture = document.picture
-    assert picture is not None
-    c = 1.0 if isinstance(scale, str) else scale
-    if shift == "centroid":
-        document.move(mode="centroid", t=1.0, scale=c)
-    elif isinstance(shift, str):
-        found = fit(picture.live)
-        document.move(mode="constant", t=found.t, scale=c)
-    else:
-        document.move(mode="constant", t=shift, scale=c)
+    document.move(mode=sliders.mode, t=sliders.t, scale=sliders.scale)
 
 
-def _write(document: Document, folder: Path, pixels: int) -> None:
+def _write(document: Document, folder: Path, pixels: int, stem: str = "") -> None:
     from attnviz_gui.ui.application import start_offscreen
     from attnviz_gui.ui.figure import draw_figure, write_png
     from attnviz_gui.ui.views.catalogue import VIEWS
 
     start_offscreen()
     for view in VIEWS:
-        write_png(draw_figure(view, document, scale=pixels), folder / f"{view.name}.png")
+        write_png(draw_figure(view, document, scale=pixels), folder / f"{stem}{view.name}.png")
+
+
+def _write_many(
+    document: Document, text: int, places: Sequence[Place], wish: Wish, folder: Path,
+    pixels: int, asked: tuple[Which, Which],
+) -> None:  # fmt: skip
+    """Write the pictures of each head, and each kind as one page."""
+    from attnviz_gui.export import gallery
+    from attnviz_gui.ui.application import start_offscreen
+    from attnviz_gui.ui.explore.gallery_page import GalleryPage
+    from attnviz_gui.ui.figure import write_png
+
+    start_offscreen()
+    capture = document.capture
+    assert capture is not None
+    own = {place: _sliders(wish, capture, place, text) for place in places}
+    layer, head = (None if which == ALL else int(which) for which in asked)
+    kind: Kind
+    for kind in gallery.KINDS:
+        shown = gallery.Gallery(
+            capture, text, places, kind, own[places[0]], own if wish.fits else {},
+            side=150 * pixels,
+        )  # fmt: skip
+        page = GalleryPage(
+            kind, places, heading=gallery.heading(capture, layer, head, kind),
+            caption=gallery.caption(shown), levels=shown.levels(), pixels=pixels,
+        )  # fmt: skip
+        for n, cell in enumerate(shown(lambda *_: None, threading.Event())):
+            page.draw(n, cell)
+        write_png(page.image, folder / gallery.page_name(capture, layer, head, kind))
+    for place in places:
+        document.show_head(*place, text)
+        _place(document, own[place])
+        _write(document, folder, pixels, gallery.file_stem(capture, place) + "-")

@@ -14,6 +14,9 @@ from PySide6.QtGui import QImage
 
 import attnviz_gui
 from attnviz_gui import cli
+from attnviz_gui.geometry.fit import fit
+from attnviz_gui.render import _sliders, wish_of
+from attnviz_gui.session.document import Sliders
 
 TEXT = "The brown capybara is sleeping now."
 PICTURES = ["embedding.png", "heatmap.png", "scatter.png"]
@@ -71,6 +74,79 @@ def test_shift_and_scale_reach_the_pictures_and_leave_the_heatmap(qapp, tmp_path
             assert (a[:-caption] != b[:-caption]).any()
 
 
+def sliders_of(*arguments: str, capture=None):
+    """Return where `render` would put the sliders of a head."""
+    options = cli._render_parser().parse_args(["--text", "x", "--out", "y", *arguments])
+    wish = wish_of(options.shift, options.scale, options.mode, options.objective)
+    return _sliders(wish, capture, (1, 7), 0)
+
+
+def test_a_fit_follows_the_objective_and_holds_what_is_given(capybara):
+    head = capybara.head(1, 7)
+    found = {}
+    for name in ("cosine", "euclidean", "neighbours"):
+        wished = "--objective", name
+        both = sliders_of("--shift", "fit", "--scale", "fit", *wished, capture=capybara)
+        best = fit(head, name)
+        assert (both.mode, both.t, both.scale) == ("constant", best.t, best.scale)
+        of_t = sliders_of("--shift", "fit", "--scale", "0.5", *wished, capture=capybara)
+        assert of_t.scale == 0.5
+        of_c = sliders_of("--shift", "0.25", "--scale", "fit", *wished, capture=capybara)
+        assert of_c.t == 0.25 and (of_c.scale == 1) == (name == "cosine")
+        found[name] = both
+    assert len(set(found.values())) == 3
+
+
+def test_the_mode_says_what_the_shift_means(capybara):
+    assert sliders_of() == Sliders("constant", 0.0, 1.0)
+    assert sliders_of("--shift", "centroid") == Sliders("centroid", 1.0, 1.0)
+    assert sliders_of("--mode", "lifted", "--shift", "centroid") == Sliders("lifted", 1.0, 1.0)
+    assert sliders_of("--mode", "balanced") == Sliders("balanced", 1.0, 1.0)
+    assert sliders_of("--mode", "balanced", "--shift", "0.5").t == 0.5
+    assert sliders_of("--mode", "locked", "--scale", "2") == Sliders("locked", 0.0, 2.0)
+    fitted = sliders_of("--mode", "locked", "--scale", "fit", capture=capybara)
+    assert fitted.scale == fit(capybara.head(1, 7), shift_mode="locked").t
+
+
+def test_a_scale_that_plays_no_part_is_named(qapp, tmp_path, capsys):
+    call = ["render", "--text", TEXT, "--scale", "fit", "--pixels", "1", "--out", str(tmp_path)]
+    assert cli.main(call) == 0
+    assert capsys.readouterr().err == "note: c plays no part in cosine, so it stays 1\n"
+
+
+def test_all_heads_of_a_layer_and_all_layers_of_a_head(qapp, tmp_path, capsys):
+    for name, what in {
+        "layer": ["--layer", "3", "--head", "all"],
+        "head": ["--layer", "all"],
+    }.items():
+        call = ["render", "--text", TEXT, *what, "--pixels", "1", "--shift", "centroid"]
+        assert cli.main([*call, "--out", str(tmp_path / name)]) == 0
+    of_layer, of_head = (
+        sorted(p.name for p in (tmp_path / n).iterdir()) for n in ("layer", "head")
+    )
+    kinds = ("embedding", "heatmap", "scatter")
+    assert of_layer == sorted(
+        [f"gallery-layer-03-{kind}.png" for kind in kinds]
+        + [f"layer-03-head-{head:02d}-{kind}.png" for head in range(12) for kind in kinds]
+    )
+    assert of_head == sorted(
+        [f"gallery-head-00-{kind}.png" for kind in kinds]
+        + [f"layer-{layer:02d}-head-00-{kind}.png" for layer in range(6) for kind in kinds]
+    )
+    # A head's own picture is the one that it has by itself.
+    one = ["render", "--text", TEXT, "--layer", "3", "--head", "7", "--shift", "centroid"]
+    assert cli.main([*one, "--pixels", "1", "--out", str(tmp_path / "one")]) == 0
+    for kind in kinds:
+        by_itself = look(tmp_path / "one" / f"{kind}.png")
+        seven, six = (
+            (look(tmp_path / "layer" / f"layer-03-head-{head}-{kind}.png") != by_itself).mean()
+            for head in ("07", "06")
+        )
+        assert seven < 0.002 < six  # the last digit may place a point's edge elsewhere
+        assert len(np.unique(look(tmp_path / "layer" / f"gallery-layer-03-{kind}.png"))) > 50
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -85,6 +161,14 @@ def test_shift_and_scale_reach_the_pictures_and_leave_the_heatmap(qapp, tmp_path
         (["--text", TEXT, "--shift", "-1e400"], "--shift"),
         (["--text", TEXT, "--scale", "0"], "--scale"),
         (["--text", TEXT, "--scale", "centroid"], "--scale"),
+        (["--text", TEXT, "--mode", "sideways"], "--mode"),
+        (["--text", TEXT, "--mode", "locked", "--shift", "0.5"], "--shift"),
+        (["--text", TEXT, "--mode", "constant", "--shift", "centroid"], "--mode"),
+        (["--text", TEXT, "--objective", "beauty", "--shift", "fit"], "beauty"),
+        (["--text", TEXT, "--objective", "rank"], "--shift fit"),
+        (["--text", TEXT, "--objective", "weighted", "--shift", "fit"], "weighted"),
+        (["--text", TEXT, "--layer", "all", "--head", "12"], "0 to 11"),
+        (["--text", TEXT, "--layer", "6", "--head", "all"], "0 to 5"),
         (["--text", TEXT, "--model", "no/such/folder/here"], "model"),
         (["--text", "capybara " * 11_000], "512"),
         ([], "--text"),

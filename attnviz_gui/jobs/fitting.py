@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from attnviz_gui.errors import Cancelled, InputError
-from attnviz_gui.session.corpus import make_corpus
+from attnviz_gui.session.corpus import corpus_of, under
 from attnviz_gui.session.document import Sliders
 from attnviz_gui.session.fits import ALL_TEXTS, Basis, HeadFit
 from attnviz_gui.session.picture import Picture, make_picture
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from attnviz_gui.geometry.honesty import Closer
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.geometry.normalization import ShiftMode
-    from attnviz_gui.geometry.together import TextsFrame
     from attnviz_gui.session.corpus import Corpus, HeadOfTexts
 
 Scope = Literal["head", "layer", "all", "layer together", "all together"]
@@ -149,7 +148,7 @@ class FitRequest:
     def _head(self, place: Place) -> Vectors | HeadOfTexts:
         """Return what is fitted of a head: its vectors on one text, or all texts' as one set."""
         if self.basis.text == ALL_TEXTS:
-            return corpus_of(self.capture, self.basis, place).as_head
+            return _texts(self.capture, self.basis, place).as_head
         return Vectors(pictures(self.capture, self.basis, place)[0])
 
     def _kept(
@@ -201,9 +200,9 @@ class CloserRequest:
     def _frames(self, layer: int) -> Iterator[tuple[Frame, Frame]]:
         for head in range(self.capture.layers[layer].n_heads):
             s = self.fits.get((layer, head), self.sliders)
-            texts = _texts(self.capture, self.basis, (layer, head), s) if self.together else None
+            texts = _texts(self.capture, self.basis, (layer, head)) if self.together else None
             for picture in pictures(self.capture, self.basis, (layer, head)):
-                yield picture.before, _under(picture, s, texts)
+                yield picture.before, under(picture, s, texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,8 +236,8 @@ class SpaceRequest:
             if s == Sliders():
                 continue
             picture = pictures(self.capture, self.basis, place)[0]
-            texts = _texts(self.capture, self.basis, place, s) if self.together else None
-            chosen[place] = _under(picture, s, texts).normalization
+            texts = _texts(self.capture, self.basis, place) if self.together else None
+            chosen[place] = under(picture, s, texts).normalization
         space = space_of(self.capture, chosen, cancel=cancel)
         path = export_space(space, self.path, cancel=cancel)
         return path, len(places) - len(space.left_out), len(space.left_out)
@@ -253,25 +252,9 @@ def pictures(capture: Capture, basis: Basis, place: Place) -> list[Picture]:
     ]
 
 
-def corpus_of(capture: Capture, basis: Basis, place: Place) -> Corpus:
+def _texts(capture: Capture, basis: Basis, place: Place) -> Corpus:
     """Return a head on all texts."""
-    shown = {"show_special": basis.show_special, "rotary": basis.rotary}
-    return make_corpus(make_picture(capture, 0, *place, **shown), **shown)
-
-
-def _texts(capture: Capture, basis: Basis, place: Place, s: Sliders) -> TextsFrame | None:
-    """Return a head on all texts under the sliders; None where each text's a is the same anyway."""
-    if s.mode == "constant":
-        return None
-    return corpus_of(capture, basis, place).live.at(s.mode, s.t, s.scale)
-
-
-def _under(picture: Picture, s: Sliders, texts: TextsFrame | None) -> Frame:
-    """Return a picture under the sliders, its a that of all texts where they are given."""
-    near = picture.before.projection
-    if texts is None:
-        return picture.live.at(s.mode, s.t, s.scale, near=near)
-    return texts.alone(picture.text, picture.live, near=near)
+    return corpus_of(capture, *place, show_special=basis.show_special, rotary=basis.rotary)
 
 
 def _name(group: Sequence[Place]) -> str:

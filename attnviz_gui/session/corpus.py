@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from attnviz_gui.capture.record import Capture
+    from attnviz_gui.geometry.live import Frame
     from attnviz_gui.geometry.masks import TextPairs
     from attnviz_gui.geometry.sample import PairSample
     from attnviz_gui.session.document import Sliders
@@ -238,6 +239,23 @@ def make_corpus(picture: Picture, *, show_special: bool, rotary: bool) -> Corpus
     return Corpus(
         picture.capture, picture.layer, picture.head, show_special, rotary, chosen=picture
     )
+
+
+def corpus_of(
+    capture: Capture, layer: int, head: int, *, show_special: bool = True, rotary: bool = True
+) -> Corpus:
+    """Return a head on all texts."""
+    first = make_picture(capture, 0, layer, head, show_special=show_special, rotary=rotary)
+    return make_corpus(first, show_special=show_special, rotary=rotary)
+
+
+def under(picture: Picture, sliders: Sliders, texts: Corpus | None = None) -> Frame:
+    """Return a picture under the sliders, its a that of all texts where they are given."""
+    near, s = picture.before.projection, sliders
+    if texts is None or s.mode == "constant":  # there each text's a is the same anyway
+        return picture.live.at(s.mode, s.t, s.scale, near=near)
+    frame = texts.live.at(s.mode, s.t, s.scale)
+    return frame.alone(picture.text, picture.live, near=near)
 
 
 def _starts(counts: Iterable[int]) -> IndexArray:
