@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.theme import Theme
 
 # module:class, in the order of the menu.
-PARTS: tuple[str, ...] = ()
+PARTS: tuple[str, ...] = ("attnviz_gui.ui.explore.close_views:CloseViews",)
 
 
 class Part(QObject):

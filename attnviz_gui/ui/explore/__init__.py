@@ -1,0 +1,1 @@
+"""Parts of the window that look further: each brings its panel, its menu entries, its worker."""
