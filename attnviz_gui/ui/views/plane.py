@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QGraphicsGridLayout
 from attnviz_gui.ui.theme import SMALL, font
 from attnviz_gui.ui.views import marks
 from attnviz_gui.ui.views.drawing import Drawing
+from attnviz_gui.ui.views.still import STILL
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -204,6 +205,8 @@ class Plane(pg.GraphicsWidget):
         self.box.disableAutoRange()
         self.caption = Caption(theme)
         self.left, self.bottom = Axis("left"), Axis("bottom")
+        for axis in (self.left, self.bottom):
+            axis.setCacheMode(STILL)
         for axis in (self.left, self.bottom):
             axis.enableAutoSIPrefix(False)
             axis.setStyle(tickFont=font(SMALL), tickLength=4, autoExpandTextSpace=False)

@@ -16,6 +16,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QLinearGradient, QPainter, QPen
 
 from attnviz_gui.ui.theme import NORMAL, SMALL, font
 from attnviz_gui.ui.views.points import PixelItem
+from attnviz_gui.ui.views.still import STILL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _DASHES = [4.0, 2.5]  # of the line before, in widths of the line
 _MIDDLE = 1.8  # where in the dashes the legend's sample starts, so that a dash is in its middle
 _WIDTH = 1.8  # of a regression line
+PALE = 0.72  # how far points fade behind those that are lit
 _EXACT = 64  # marked pairs up to which each is drawn anew, not stamped
 
 
@@ -117,6 +119,26 @@ class Marks(PixelItem):
                     painter.drawEllipse(QPointF(x, y), marked.size * 0.5 + 4, marked.size * 0.5 + 4)
 
 
+class Veil(PixelItem):
+    """Lets what lies beneath fade, where something is lit."""
+
+    def __init__(self, box: pg.ViewBox, z: float) -> None:
+        super().__init__(box, z)
+        self._color = QColor(0, 0, 0, 0)
+        self.setVisible(False)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take another theme's ground."""
+        self._color = theme.color("ground", PALE)
+        self.update()
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None
+    ) -> None:
+        """Draw it."""
+        painter.fillRect(self.boundingRect(), self._color)
+
+
 def _pixels(area: Area, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(n, 2) of x, y to (n, 2) of pixels; far out of sight is brought near, for Qt's sake."""
     pixels = np.column_stack([area.across(points[:, 0]), area.down(points[:, 1])])
@@ -185,6 +207,7 @@ class Legend(pg.GraphicsWidget):
         self._font = font(SMALL)
         self._metrics = QFontMetricsF(self._font)
         self.setFixedHeight(math.ceil(self._metrics.height()) + 6)
+        self.setCacheMode(STILL)
 
     def say(self, entries: Sequence[Entry]) -> None:
         """Show these entries."""
@@ -252,6 +275,8 @@ class NumberAxis(pg.AxisItem):
         self.setStyle(tickLength=4, maxTickLevel=0, maxTextLevel=0, tickFont=font(SMALL))
         self.label.setFont(font(NORMAL))
         self.label.document().setDocumentMargin(1)
+        for item in (self, self.label):
+            item.setCacheMode(STILL)
 
     def retheme(self, theme: Theme) -> None:
         """Take the theme's colours."""
