@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from attnviz_gui.errors import Cancelled, InputError
+from attnviz_gui.geometry.sample import sample_pairs
 from attnviz_gui.session.corpus import corpus_of, under
 from attnviz_gui.session.picture import make_picture
 from attnviz_gui.session.words import BEFORE_ROTARY, normalisation_in_words, number
@@ -290,10 +291,11 @@ def rows_and_columns(places: Sequence[Place], shape: float, page: float = 1.25) 
 
 def _pairs(frame: Frame, picture: Picture) -> Float64:
     """Return cosine distance and dot product of the allowed pairs, or a fixed part of very many."""
-    queries, keys = np.nonzero(picture.mask)
-    if len(queries) > PAIRS:
-        some = np.sort(np.random.default_rng(0).choice(len(queries), PAIRS, replace=False))
-        queries, keys = queries[some], keys[some]
+    if picture.n_pairs > PAIRS:
+        part = sample_pairs(picture.live.query, picture.live.key, [picture.mask], PAIRS)
+        queries, keys = part.query, part.key
+    else:
+        queries, keys = np.nonzero(picture.mask)
     q, k = frame.query[queries], frame.key[keys]
     dots = np.einsum("nd,nd->n", q, k)
     size = np.sqrt(np.einsum("nd,nd->n", q, q) * np.einsum("nd,nd->n", k, k))

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.theme import Theme
 
 # module:class, in the order of the menu.
-PARTS: tuple[str, ...] = ("attnviz_gui.ui.explore.close_views:CloseViews",)
+PARTS: tuple[str, ...] = (
+    "attnviz_gui.ui.explore.close_views:CloseViews",
+    "attnviz_gui.ui.explore.gallery:GalleryPart",
+)
 
 
 class Part(QObject):
