@@ -371,6 +371,14 @@ def select_pairs(
     return _selection(lists, {}, {of: places})
 
 
+def select_pairs_at(
+    lists: TokenLists, queries: IndexArray, keys: IndexArray, of: tuple[int, int]
+) -> Selection:
+    """Return a selection of pairs of places of two lists, (m,) each, each pair within a text."""
+    texts, i = lists.find(of[0], queries)
+    return select_pairs(lists, texts, i, keys - lists.starts[of[1]][texts], of)
+
+
 def _union(one: IndexArray, other: IndexArray) -> IndexArray:
     """Return the union of two sorted arrays."""
     both = np.concatenate([one, other])

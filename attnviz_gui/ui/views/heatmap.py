@@ -16,8 +16,10 @@ from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QHelpEvent
 
 from attnviz_gui.session.document import Focus
+from attnviz_gui.session.selection import places_of_picture, select_pairs_at, select_places
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.views.base import View
+from attnviz_gui.ui.views.cell_marks import AxisBars, CellVeil
 from attnviz_gui.ui.views.color_bar import ColorBar
 from attnviz_gui.ui.views.color_scale import color_scale, mix
 from attnviz_gui.ui.views.matrix_item import CellFrames, MatrixItem, shape_in_pixels
@@ -25,11 +27,15 @@ from attnviz_gui.ui.views.readout import Readout
 from attnviz_gui.ui.views.token_axis import TokenAxis
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QResizeEvent, QWheelEvent
     from PySide6.QtWidgets import QWidget
 
     from attnviz_gui.session.document import Document
+    from attnviz_gui.session.selection import Selection
     from attnviz_gui.ui.theme import Theme
+    from attnviz_gui.ui.views.region import Region
 
 MARGIN = 8.0  # half a label reaches beyond the matrix' ends
 SINK_GAP = 6.0  # between the keys and the sink's column
@@ -85,6 +91,9 @@ class HeatmapView(View):
         self.query_axis.linkToView(self.box)
         self.key_axis.linkToView(self.box)
         self.bar = ColorBar("attention", theme, self._pooling)
+        self.veil = CellVeil()
+        self.box.addItem(self.veil)
+        self.bars = AxisBars(self.box, theme)
         self.frames = CellFrames(self.box, theme)
         self.sink_box = MatrixBox()
         self.sink_box.setMouseEnabled(x=False, y=False)
@@ -98,7 +107,8 @@ class HeatmapView(View):
         self._sink_items = (self.sink_box, self.sink_axis, self.sink_frames)
         self.box.sigYRangeChanged.connect(self._move_sink)
         for item in (
-            self.box, self.query_axis, self.key_axis, self.bar, self.frames, *self._sink_items,
+            self.box, self.query_axis, self.key_axis, self.bar, self.bars, self.frames,
+            *self._sink_items,
         ):  # fmt: skip
             item.setParentItem(self.ci)
         for item in self._sink_items:
@@ -247,11 +257,52 @@ class HeatmapView(View):
         self.query_axis.set_watched(i for i, _ in watched)
         self.key_axis.set_watched(j for _, j in watched)
 
+    def draw_selection(self) -> None:
+        """Mark rows and columns that are selected or found; cells that are not lit fade."""
+        picture, marks = self.document.picture, self.document.marks
+        assert picture is not None
+        self.bars.set_marks(marks)
+        self.veil.set_lit(None if marks is None else marks.lit_pairs(picture.mask))
+
+    def brush(self, region: Region, take: Callable[[Selection], object]) -> None:
+        """Hand over the pairs of a region's cells; beside the labels, its queries or keys alone.
+
+        A rectangle takes every cell that it touches, a lasso those whose middle is in it.
+        """
+        document, picture, area = self.document, self.document.picture, self.box.geometry()
+        if picture is None or not area.isValid():
+            return
+        of = places_of_picture(document.token_lists, picture)
+        rows, columns = self._shape
+        (x0, x1), (y0, y1) = self.box.viewRange()
+        wide, high = area.width() / (x1 - x0), area.height() / (y1 - y0)
+        left, top, right, bottom = region.bounds
+        first = math.floor(y0 + (max(top, area.top()) - area.top()) / high)
+        last = math.ceil(y0 + (min(bottom, area.bottom() - 1e-6) - area.top()) / high)
+        i = np.arange(max(first, 0), min(last, rows))
+        first = math.floor(x0 + (max(left, area.left()) - area.left()) / wide)
+        last = math.ceil(x0 + (min(right, area.right() - 1e-6) - area.left()) / wide)
+        j = np.arange(max(first, 0), min(last, columns))
+        lists = document.token_lists
+        if right <= area.left():
+            take(select_places(lists, of.query[i], (), of.of))
+            return
+        if bottom <= area.top():
+            take(select_places(lists, (), of.key[j], of.of))
+            return
+        cells = picture.mask[np.ix_(i, j)].copy()
+        if not region.rectangle:
+            x = np.tile(area.left() + (j + 0.5 - x0) * wide, len(i))
+            y = np.repeat(area.top() + (i + 0.5 - y0) * high, len(j))
+            cells &= region.contains(x, y).reshape(cells.shape)
+        q, k = np.nonzero(cells)
+        take(select_pairs_at(lists, of.query[i[q]], of.key[j[k]], of.of))
+
     def draw_theme(self) -> None:
         """Take the theme's colours."""
         for item in (
             self.query_axis, self.key_axis, self.bar, self.frames, self.readout,
-            self.sink_axis, self.sink_frames,
+            self.sink_axis, self.sink_frames, self.veil, self.bars,
         ):  # fmt: skip
             item.set_theme(self.theme)
         # The first of 256 colours is for masked pairs.

@@ -91,6 +91,11 @@ class Pairs:
     def __len__(self) -> int:
         return self.n
 
+    @property
+    def index(self) -> Index | None:
+        """Of listed points, their query * T_k + key, rising; None where they are all of them."""
+        return self._index
+
     def pair(self, point: int) -> tuple[int, int]:
         """Return the query and the key of a point."""
         flat = point if self._index is None else int(self._index[point])

@@ -15,10 +15,12 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 
 from attnviz_gui.session.document import NOTHING, Focus
 from attnviz_gui.session.offload import Offload, at_once
+from attnviz_gui.session.selection import select_pairs_at
 from attnviz_gui.session.words import BEFORE_ROTARY, number
 from attnviz_gui.ui.steady import Steady
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.color_scale import mix
+from attnviz_gui.ui.views.lit_pairs import Lit, lit_of_all, lit_rows, pairs_inside
 from attnviz_gui.ui.views.pair_sources import AllTexts, Cloud, OneText, Source, Unwanted
 from attnviz_gui.ui.views.pairs import Extent, Pairs, grown, padded, pair_points
 from attnviz_gui.ui.views.points import CELL, DEEPEST, Counted, Points, round_peak
@@ -30,11 +32,14 @@ from attnviz_gui.ui.views.scatter_items import (
     Marked,
     Marks,
     NumberAxis,
+    Veil,
     line_pen,
     one_line,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
     from PySide6.QtGui import QKeyEvent, QMouseEvent, QPaintEvent, QPen, QWheelEvent
     from PySide6.QtWidgets import QWidget
@@ -42,8 +47,11 @@ if TYPE_CHECKING:
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.session.document import Document
     from attnviz_gui.session.picture import Picture
+    from attnviz_gui.session.selection import Marks as SelectionMarks
+    from attnviz_gui.session.selection import Selection
     from attnviz_gui.ui.theme import Theme
     from attnviz_gui.ui.views.pairs import Which
+    from attnviz_gui.ui.views.region import Region
 
 REACH = 10.0  # pixels from the mouse to the pair that it means
 CLEAR = 12.0  # pixels around that pair that the readout leaves free
@@ -60,6 +68,8 @@ class ScatterView(View):
 
     name = "scatter"
     offload: Offload = staticmethod(at_once)  # for heads with more than LIVE_PAIRS pairs
+    seek: Offload = staticmethod(at_once)  # for the pairs in a brush, of very many
+    lighten: Offload = staticmethod(at_once)  # for those that are lit, of very many
     recount: Offload | None = None  # for a density of very many under other axes; None: once drawn
 
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
@@ -79,6 +89,8 @@ class ScatterView(View):
         self.box.setLimits(minXRange=1e-6, maxXRange=1e3, minYRange=1e-6, maxYRange=1e9)
         self.before = Points(self.box, 1)
         self.after = Points(self.box, 2)
+        self.veil = Veil(self.box, 2.4)
+        self.lit = Points(self.box, 2.5)  # what is selected or found
         self.marks = Marks(self.box, 3, theme)
         self.legend = Legend(theme)
         self.readout = Readout(theme, self)
@@ -103,6 +115,9 @@ class ScatterView(View):
         self._peak = 0  # the count that has the density's last colour
         self._words = Steady(self._describe, self)
         self._request = 0  # number of the newest work that was handed out
+        self._lit_marks: SelectionMarks | None = None
+        self._lit_rows: tuple[object, ...] = ()  # what they were found for, and they
+        self._sought = self._lighting = 0  # numbers of the newest such work
         self._lit: Entry | None = None  # what the legend says of the focus
         self._pinned_before = NOTHING  # by the click that may become a double click
         self._under: tuple[Points, int, int] | None = None  # what the readout tells about
@@ -201,12 +216,15 @@ class ScatterView(View):
         """Follow the document no longer; work on its way is not waited for."""
         super().stop()
         self._request += 1
+        self._sought += 1
+        self._lighting += 1
 
     def _show(self, before: Pairs, after: Cloud) -> None:
         self._pairs = before, after.pairs
         _put(self.after, after)
         self._fit_axes()
         self._draw_lines()
+        self._light()
         self._mark_focus()
         self._mark_watched()
         self._color()
@@ -227,6 +245,77 @@ class ScatterView(View):
         self._mark_watched()
         self._describe()
 
+    def draw_selection(self) -> None:
+        """Light up the pairs that are selected, and those of picked or found tokens."""
+        self._light()
+        self._describe()
+
+    def _light(self) -> None:
+        document, pairs, source = self.document, self._pairs, self._source
+        if pairs is None or source is None:
+            return
+        every = isinstance(source, AllTexts)
+        marks = self._lit_marks = document.corpus_marks if every else document.marks
+        self.veil.setVisible(marks is not None)
+        self.lit.setVisible(marks is not None)
+        self._lighting += 1
+        if marks is None:
+            if len(self.lit.xs):
+                self.lit.set_points(*Lit.none())
+            return
+        after = pairs[1]
+        if len(after.x) == len(after):
+            rows = self._rows_lit(source, after, marks)
+            self.lit.set_points(after.x[rows], after.y[rows])
+            return
+        assert isinstance(source, AllTexts)
+        some = source.drawn(1)  # the part that every frame has, until all are there
+        rows = lit_rows(some, marks)
+        self.lit.set_points(some.x[rows], some.y[rows])
+        request = self._lighting
+
+        def wanted() -> bool:
+            return request == self._lighting
+
+        def done(lit: Lit | None) -> None:
+            if lit is not None and wanted():
+                self.lit.set_points(*lit)
+                self._describe()
+
+        self.lighten(lambda: _unless(lambda: lit_of_all(source, marks, wanted)), done)
+
+    def _rows_lit(self, source: Source, pairs: Pairs, marks: SelectionMarks) -> Any:
+        """Return which points are lit; the same ones in every frame of one head."""
+        of = source.corpus if isinstance(source, AllTexts) else source.picture
+        known = (of, marks, len(pairs), pairs.whole)
+        if not self._lit_rows or pairs.n_undefined or self._lit_rows[:-1] != known:
+            self._lit_rows = (*known, lit_rows(pairs, marks))
+        return self._lit_rows[-1]
+
+    def brush(self, region: Region, take: Callable[[Selection], object]) -> None:
+        """Hand over all pairs, of all shown texts, whose points after the normalisation are in it.
+
+        Above `LIVE_PAIRS` pairs a worker looks for them.
+        """
+        document, source, area = self.document, self._source, self.after.area
+        places, lists = document.places, document.token_lists
+        if source is None or area is None or places is None:
+            return
+        corner = self.box.mapToScene(QPointF(0, 0))
+        here = region.moved(-corner.x(), -corner.y())
+        self._sought += 1
+        request = self._sought
+
+        def work() -> Selection:
+            queries, keys = pairs_inside(source, here, area, lambda: request == self._sought)
+            return select_pairs_at(lists, places.query[queries], places.key[keys], places.of)
+
+        def done(found: Selection | None) -> None:
+            if found is not None:
+                take(found)
+
+        (at_once if source.live else self.seek)(lambda: _unless(work), done)
+
     def draw_theme(self) -> None:
         """Take the theme's colours."""
         theme = self.theme
@@ -234,6 +323,9 @@ class ScatterView(View):
         for points, role in ((self.before, "before"), (self.after, "after")):
             color = theme.color(role)
             points.set_colors(color, mix(ground, color, 0.5), mix(color, text, 0.75))
+        after = theme.color("after")
+        self.lit.set_colors(after, mix(ground, after, 0.5), mix(after, text, 0.75))
+        self.veil.set_theme(theme)
         for axis in self.axes:
             axis.retheme(theme)
         self.marks.theme = self.legend.theme = theme
@@ -311,12 +403,14 @@ class ScatterView(View):
 
     def _color(self) -> None:
         """Give a density's last colour to its highest count."""
+        if self.lit.dense:
+            self.lit.set_peak(self._peak)
         dense = [cloud for cloud in (self.before, self.after) if cloud.dense and cloud.area]
         if dense:
             # In a drag the colours, as the axes, only make room.
             least = self._peak if self.document.dragging else 0
             self._peak = max(round_peak(max(cloud.highest for cloud in dense)), least)
-            for cloud in dense:
+            for cloud in (*dense, self.lit):
                 cloud.set_peak(self._peak)
 
     def _describe(self) -> None:
@@ -334,6 +428,9 @@ class ScatterView(View):
         if any(cloud.dense and cloud.area for cloud in clouds):
             more = "" if self._peak < DEEPEST else " and more"
             entries.append(Entry(f"1 to {self._peak:,}{more} pairs per cell"))
+        if self._lit_marks is not None:
+            n = len(self.lit.xs)
+            entries.append(Entry(f"{n:,} pair{'' if n == 1 else 's'} selected or found"))
         if self._lit is not None:
             entries.append(self._lit)
         if self.marks.watched:
@@ -374,17 +471,21 @@ class ScatterView(View):
             return
         area = Area(left, right, bottom, top, size.width(), size.height())
         if area != self.before.area:
-            for item in (self.before, self.after, self.marks):
+            for item in (self.before, self.after, self.veil, self.lit, self.marks):
                 item.set_area(area)
-            if self.recount is not None and (self.before.stale or self.after.stale):
+            if self.recount is not None and self._stale:
                 self._recount(area, self.recount)
             if self._pairs is not None and self.document.picture is not None:
                 self._describe()
                 self._read()
 
+    @property
+    def _stale(self) -> bool:
+        return any(cloud.stale for cloud in (self.before, self.after, self.lit))
+
     def _recount(self, area: Area, offload: Offload) -> None:
         """Count very many points for these axes in a worker; until then the old cells stretch."""
-        clouds = self.before, self.after
+        clouds = self.before, self.after, self.lit
         work = [(cloud, cloud.xs, cloud.counting()) for cloud in clouds if cloud.stale]
 
         def done(counted: list[Counted]) -> None:
@@ -398,7 +499,7 @@ class ScatterView(View):
     def _recount_to_draw(self) -> None:
         """Without a worker: count for the axes that are drawn, not for each on the way there."""
         area = self.after.area
-        if self.recount is None and area is not None and (self.before.stale or self.after.stale):
+        if self.recount is None and area is not None and self._stale:
             self._recount(area, at_once)
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -536,6 +637,14 @@ class ScatterView(View):
             f"distance {_change(before[0, 0], after[0, 0])}",
         )
         self.readout.say(lines, clear.toAlignedRect())
+
+
+def _unless(work: Callable[[], Any]) -> Any:
+    """Do work; None where nobody waits for it any more."""
+    try:
+        return work()
+    except Unwanted:
+        return None
 
 
 def _put(points: Points, cloud: Cloud) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from attnviz_gui.session.document import Document
     from attnviz_gui.session.picture import Picture
+    from attnviz_gui.session.selection import Marks
     from attnviz_gui.ui.theme import Theme
 
 ROWS = 3  # rows before the strip scrolls
@@ -91,6 +92,7 @@ class TokenStrip(QAbstractScrollArea):
         self._lefts: list[float] = []  # of each chip, in its row
         self._firsts: list[int] = [0]  # the first chip of each row
         self._tabbed = False  # the keyboard focus came by the keyboard
+        self._marked = False  # chips are selected or found, as last painted
         self._shaded = False  # chips bear a head's attention, as last painted
         self._hinted = 1  # rows that sizeHint has made room for
         if side == "key":
@@ -105,6 +107,8 @@ class TokenStrip(QAbstractScrollArea):
         d.focus_changed.connect(self._focus_changed)
         d.watched_changed.connect(self._repaint)
         d.options_changed.connect(self._repaint)
+        d.selection_changed.connect(self._repaint)
+        d.found_changed.connect(self._repaint)
         self._picture_changed()
 
     def stop(self) -> None:
@@ -114,6 +118,8 @@ class TokenStrip(QAbstractScrollArea):
         d.focus_changed.disconnect(self._focus_changed, missing_ok=True)
         d.watched_changed.disconnect(self._repaint, missing_ok=True)
         d.options_changed.disconnect(self._repaint, missing_ok=True)
+        d.selection_changed.disconnect(self._repaint, missing_ok=True)
+        d.found_changed.disconnect(self._repaint, missing_ok=True)
 
     def retheme(self, theme: Theme) -> None:
         """Take another theme."""
@@ -133,7 +139,7 @@ class TokenStrip(QAbstractScrollArea):
             self.verticalScrollBar().setValue(0)
             if self.side == "key":
                 self.setVisible(apart)
-        elif not self._shaded and not self.document.focus:
+        elif not self._shaded and not self._marked and not self.document.focus:
             return  # plain chips are the same for every head
         self._repaint()
 
@@ -334,6 +340,8 @@ class TokenStrip(QAbstractScrollArea):
             for pair in self.document.watched_here
             for index in (pair if not self._apart else pair[self.side == "key" :][:1])
         }
+        marks = self.document.marks
+        self._marked = marks is not None
         top = self.verticalScrollBar().value() - MARGIN
         first = max(int(top // self.line), 0)
         last = min(int((top + self.viewport().height()) // self.line), self.rows - 1)
@@ -343,6 +351,8 @@ class TokenStrip(QAbstractScrollArea):
             if weights is not None and allowed is not None and allowed[index]:
                 weight = float(weights[index])
             self._draw_chip(painter, index, weight, faded=weights is not None and weight is None)
+            if marks is not None:
+                self._draw_marks(painter, index, marks)
             if index in watched:
                 chip = self.chip(index)
                 painter.setPen(QPen(self.theme.color("watched"), 2))
@@ -350,6 +360,23 @@ class TokenStrip(QAbstractScrollArea):
                 painter.drawLine(
                     QPointF(chip.left() + PAD - 1, y), QPointF(chip.right() - PAD + 1, y)
                 )
+
+    def _draw_marks(self, painter: QPainter, index: int, marks: Marks) -> None:
+        """Mark a token that is selected or found, let another one fade.
+
+        The bar above it is at the left as a query, at the right as a key, whole as both.
+        """
+        sides = (0, 1) if not self._apart else (int(self.side == "key"),)
+        chip = self.chip(index)
+        if not any(marks.lit[side][index] for side in sides):
+            painter.fillRect(chip, self.theme.color("window", 0.62))
+            return
+        for of, role, down in ((marks.selected, "text", 1.0), (marks.found, "found", 4.0)):
+            part = (chip.width() - 6) / len(sides)
+            for place, side in enumerate(sides):
+                if of[side][index]:
+                    bar = QRectF(chip.left() + 3 + place * part, chip.top() + down, part, 3)
+                    painter.fillRect(bar, self.theme.color(role))
 
     def _allowed(self) -> npt.NDArray[np.bool_]:
         """Which tokens the mask allows to play their part, (T,)."""
