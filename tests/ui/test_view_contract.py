@@ -1,0 +1,170 @@
+"""What every view promises, whatever it shows: the same tests for each of them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtTest import QTest
+
+from attnviz_gui.session.document import Document
+from attnviz_gui.ui.figure import draw_figure
+from attnviz_gui.ui.theme import DARK, LIGHT, PAPER
+from tests.samples import random_capture
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+    from attnviz_gui.capture.record import Capture
+
+FOLDER = "attnviz_gui.ui.views"
+VIEWS = {
+    "heatmap": "heatmap:HeatmapView",
+    "scatter": "scatter:ScatterView",
+    "embedding": "embedding:EmbeddingView",
+    "dimensions": "dimensions:DimensionsView",
+    "value_weighted": "value_weighted:ValueWeightedView",
+    "rollout": "rollout:RolloutView",
+    "text_lines": "text_lines:TextLinesView",
+}
+SIZE = QSize(560, 420)
+
+
+@pytest.fixture(params=VIEWS)
+def kind(request: pytest.FixtureRequest):
+    module, _, name = VIEWS[request.param].partition(":")
+    return getattr(import_module(f"{FOLDER}.{module}"), name)
+
+
+def shown(qtbot: QtBot, kind, document: Document, theme=LIGHT):
+    view = kind(document, theme)
+    qtbot.addWidget(view, before_close_func=lambda view: view.stop())
+    view.start()
+    view.resize(SIZE)
+    with qtbot.waitExposed(view):
+        view.show()
+    qtbot.wait(20)
+    return view
+
+
+def document_of(capture: Capture) -> Document:
+    document = Document()
+    document.open(capture)
+    document.pin(0, 0)  # what a close view looks at
+    return document
+
+
+def pixels(view) -> np.ndarray:
+    """What is painted, (height, width, 3)."""
+    image = view.grab().toImage().convertToFormat(view.grab().toImage().Format.Format_RGB888)
+    flat = np.frombuffer(image.constBits(), np.uint8)
+    rows = flat.reshape(image.height(), image.bytesPerLine())[:, : 3 * image.width()]
+    return rows.reshape(image.height(), image.width(), 3).copy()
+
+
+def ink(picture: np.ndarray) -> float:
+    """Share of the pixels that are not the ground, which stands in the corner."""
+    return float((np.abs(picture.astype(int) - picture[1, 1]).max(axis=2) > 24).mean())
+
+
+def test_it_has_a_name_for_screen_readers_and_for_code(qtbot: QtBot, kind, capybara: Capture):
+    view = shown(qtbot, kind, document_of(capybara))
+    assert view.objectName() == kind.name
+    assert view.accessibleName() or view.title()
+    assert view.focusPolicy() & Qt.FocusPolicy.TabFocus
+
+
+def test_with_nothing_to_show_it_says_what_to_do(qtbot: QtBot, kind):
+    view = shown(qtbot, kind, Document())
+    assert view.numbers() == ""
+    assert 0.0005 < ink(pixels(view)) < 0.2  # a sentence
+
+
+@pytest.mark.parametrize("n_tokens", [1, 2, 12])
+def test_few_tokens_are_drawn(qtbot: QtBot, kind, n_tokens: int):
+    view = shown(qtbot, kind, document_of(random_capture(n_tokens)))
+    assert view.title()
+    assert ink(pixels(view)) > 0.0005
+
+
+def test_two_thousand_tokens_are_drawn(qtbot: QtBot, kind):
+    view = shown(qtbot, kind, document_of(random_capture(2_000, layers=1, heads=1)))
+    assert view.title()
+    assert ink(pixels(view)) > 0.0005
+
+
+def test_many_texts_one_or_together(qtbot: QtBot, kind):
+    document = document_of(random_capture(9, texts=30))
+    view = shown(qtbot, kind, document)
+    first = pixels(view)
+    document.show_head(text=7)
+    document.pin(0, 0)
+    qtbot.wait(20)
+    assert not np.array_equal(first, pixels(view))
+    document.set_options(together=True)
+    qtbot.wait(20)
+    assert ink(pixels(view)) > 0.0005
+
+
+def test_any_size_is_drawn(qtbot: QtBot, kind, capybara: Capture):
+    view = shown(qtbot, kind, document_of(capybara))
+    for width, height in ((90, 60), (1600, 300), (300, 1000), (1200, 900)):
+        view.resize(width, height)
+        qtbot.wait(10)
+        pixels(view)
+    assert ink(pixels(view)) > 0.0005
+
+
+def test_it_takes_another_theme(qtbot: QtBot, kind, capybara: Capture):
+    view = shown(qtbot, kind, document_of(capybara))
+    light = pixels(view)
+    view.retheme(DARK)
+    qtbot.wait(10)
+    dark = pixels(view)
+    assert dark[1, 1].mean() < light[1, 1].mean() - 60  # the ground
+    assert ink(dark) > 0.0005
+
+
+def test_its_figure_is_on_white_with_title_and_caption(qtbot: QtBot, kind, capybara: Capture):
+    document = document_of(capybara)
+    image = draw_figure(kind, document, scale=2.0)
+    assert image.devicePixelRatio() == 2.0
+    assert image.pixelColor(1, 1) == PAPER.color("ground")
+    assert image.width() >= 1000
+
+
+def test_keys_it_does_not_know_reach_the_window(qtbot: QtBot, kind, capybara: Capture):
+    from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+    taken = []
+
+    class Around(QWidget):
+        def keyPressEvent(self, event) -> None:
+            taken.append(event.key())
+
+    around = Around()
+    qtbot.addWidget(around)
+    view = kind(document_of(capybara), LIGHT)
+    QVBoxLayout(around).addWidget(view)
+    view.start()
+    with qtbot.waitExposed(around):
+        around.show()
+    view.setFocus()
+    for key in (Qt.Key.Key_PageDown, Qt.Key.Key_F12):
+        QTest.keyClick(view, key)
+    view.stop()
+    assert Qt.Key.Key_F12 in taken
+
+
+def test_after_stop_it_is_told_of_nothing(qtbot: QtBot, kind, capybara: Capture):
+    document = document_of(capybara)
+    view = shown(qtbot, kind, document)
+    view.stop()
+    with qtbot.assertNotEmitted(view.titled, wait=60):
+        document.show_head(3, 3)
+        document.set_options(color_scale="logarithmic", n_lines=3)
+        document.move(t=0.3)
+        document.pin(1, 2)
