@@ -164,7 +164,8 @@ class GalleryPage:
             )
             p.save()
             p.setClipRect(box)
-            p.setPen(QPen(mix(PAPER.color("ground"), PAPER.color("text"), 0.35), 0.6))
+            tone = 0.35 if len(cell.lines) <= _FEW else 0.2
+            p.setPen(QPen(mix(PAPER.color("ground"), PAPER.color("text"), tone), 0.6))
             p.drawLines(
                 [
                     QLineF(QPointF(*queries[i]), QPointF(*keys[j]))
@@ -195,13 +196,16 @@ class GalleryPage:
         p.setRenderHint(QPainter.RenderHint.Antialiasing)
         for xy, role in zip(sides, ("before", "after"), strict=True):
             few = min(1.0, (200 / max(len(xy), 1)) ** 0.5)
-            pen = QPen(PAPER.color(role, max(0.75 * few, 0.25)), max(2.6 * few, 1.0))
+            color = mix(PAPER.color("ground"), PAPER.color(role), max(few, 0.6))
+            pen = QPen(color, max(2.6 * few, 1.0))
             pen.setCapStyle(Qt.PenCapStyle.RoundCap)
             p.setPen(pen)
-            at = (xy - low) / size
-            x, y = inner.left() + at[:, 0] * inner.width(), inner.bottom() - at[:, 1] * (
-                inner.height()
-            )  # fmt: skip
+            # In half pixels, each place once: thousands of pairs fall onto the same ones.
+            room = np.array([inner.width(), inner.height()]) * 2 * self._pixels
+            at = np.round((xy - low) / size * room).astype(np.int64)
+            places = np.unique(at[:, 0] * (1 << 20) + at[:, 1])
+            x, y = places >> 20, places & ((1 << 20) - 1)
+            x, y = x / (2 * self._pixels) + inner.left(), inner.bottom() - y / (2 * self._pixels)
             p.drawPoints(QPolygonF([QPointF(*v) for v in zip(x.tolist(), y.tolist(), strict=True)]))
         self._frame(p, area)
 
