@@ -81,8 +81,8 @@ def _column(text: str, columns: Mapping[str, Iterable[str]]) -> str:
     begins = [name for name, own in names.items() if any(o.startswith(wanted) for o in own)]
     if exact:
         return exact[0]
-    if len(begins) == 1:
-        return begins[0]
+    if len({name.partition(":")[0] for name in begins}) == 1:
+        return begins[0]  # the measure goes before its baselines
     if begins:
         which = " or ".join(sorted(next(iter(columns[name]), name) for name in begins[:3]))
         raise InputError(f"{text} may mean {which}; write more of it.")

@@ -15,6 +15,7 @@ COLUMNS = {
     "entropy_normalised": ["entropy / most"],
     "previous": ["previous token"],
     "first": ["first token"],
+    "first:shuffled": ["first token · shuffled"],
 }
 
 
@@ -26,6 +27,7 @@ COLUMNS = {
         ("entropy > 0.5", [("entropy", ">", 0.5)]),
         ("Entropy/most>=.5", [("entropy_normalised", ">=", 0.5)]),
         ("prev > 0.5, layer < 4", [("previous", ">", 0.5), ("layer", "<", 4)]),
+        ("fir > 1, first:shuffled < 1", [("first", ">", 1), ("first:shuffled", "<", 1)]),
         ("first token ≤ 1e-3 and layer = 2", [("first", "≤", 1e-3), ("layer", "=", 2)]),
         ("entropy_normalised != −1; layer ≠ 0",
          [("entropy_normalised", "!=", -1), ("layer", "≠", 0)]),

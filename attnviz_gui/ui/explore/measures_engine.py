@@ -1,0 +1,354 @@
+"""Has all heads measured in a worker, one request after the other; draws nothing.
+
+What is wanted is a set of ticks; `Measuring` looks what of it is missing, asks for that, and keeps
+the answer in the document. Another capture or text, or another tick, and it looks anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from attnviz_gui.analysis.catalogue import PICTURE, REPEATED
+from attnviz_gui.analysis.heads import ALL_TEXTS
+from attnviz_gui.errors import InputError
+from attnviz_gui.jobs.measuring import (
+    BaselineRequest,
+    ClusterRequest,
+    Likeness,
+    LikeRequest,
+    MeasureRequest,
+    PictureRequest,
+    RepeatedRequest,
+)
+from attnviz_gui.jobs.runner import Runner, Worker
+from attnviz_gui.session.head_measures import fitted
+
+if TYPE_CHECKING:
+    from attnviz_gui.analysis.heads import HeadMeasures
+    from attnviz_gui.analysis.likeness import Clusters
+    from attnviz_gui.capture.record import Capture
+    from attnviz_gui.session.document import Document
+
+REST_MS = 200  # going through texts waits for no measure
+N_GROUPS = 6
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the table is to show.
+
+    Attributes
+    ----------
+    all_texts : bool
+        The mean over all texts in place of the text on show.
+    with_special : bool
+    pictures, repeated, fits : bool
+        What the picture keeps, induction on a repeated sequence, fitted a and c.
+    shuffled, random : bool
+        The two baselines.
+    like : (layer, head) or None
+        The head that all others are compared with.
+    groups : int
+        How many groups of heads that are alike; 0: none.
+    """
+
+    all_texts: bool = False
+    with_special: bool = True
+    pictures: bool = False
+    repeated: bool = False
+    fits: bool = False
+    shuffled: bool = False
+    random: bool = False
+    like: tuple[int, int] | None = None
+    groups: int = 0
+
+
+class Measuring(QObject):
+    """What is known of all heads, and what is being found out."""
+
+    changed = Signal()  # numbers came, or went
+    wanted_changed = Signal()
+    said = Signal(str)  # what is being done, or why something is not; empty: nothing
+    progressed = Signal(int, int)
+    running_changed = Signal(bool)
+
+    def __init__(
+        self, document: Document, model_worker: Worker | None = None, runs: Runner | None = None,
+        parent: QObject | None = None,
+    ) -> None:  # fmt: skip
+        """`model_worker` is the one that runs models, and its `runs` go before the baselines."""
+        super().__init__(parent)
+        self.document = document
+        self.wanted = Wanted()
+        self.likeness: Likeness | None = None
+        self.clusters: Clusters | None = None
+        self._near: tuple[Any, Any] | None = None  # all distances, and what they are of
+        self._pictures_of: tuple[str, bool] | None = None
+        self._active = False
+        self._halted = False  # until something else is wanted
+        self._worker = Worker("heads")
+        self._runs = runs
+        self._runners = Runner(self._worker, self), Runner(model_worker or self._worker, self)
+        self._option = ""  # of `Wanted` whose request is under way
+        # What the request under way is about, and what the answers before were.
+        self._of: tuple[Any, ...] = ()
+        self._basis_of: tuple[Any, ...] = ()
+        self._like_of: tuple[Any, ...] = ()
+        self._groups_of = 0
+        for runner in self._runners:
+            runner.told.connect(self.said)
+            runner.progressed.connect(self.progressed)
+            runner.finished.connect(self._take)
+            runner.failed.connect(self._failed)
+        self._rest = QTimer(self, singleShot=True, interval=REST_MS)
+        self._rest.timeout.connect(self._next)
+        if runs is not None:
+            runs.started.connect(self._give_way)
+            runs.stopped.connect(self._look)
+        document.picture_changed.connect(self._on_picture)
+        document.fits_changed.connect(self._on_fits)
+        document.objective_changed.connect(self._on_objective)
+        document.head_measures_changed.connect(self._on_measures)
+        document.head_measures_wanted.connect(self._look_once)
+
+    # -- what is wanted ----------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """True while something is being found out."""
+        return any(runner.running for runner in self._runners)
+
+    @property
+    def measures(self) -> HeadMeasures | None:
+        """What is known, None where it is of another text or other tokens."""
+        found = self.document.head_measures
+        return found if found is not None and self._fits_what_is_wanted(found) else None
+
+    def set_active(self, active: bool) -> None:
+        """Measure whenever something changes, as long as somebody looks."""
+        self._active = active
+        if active:
+            self._look()
+
+    def want(self, **changes: Any) -> None:
+        """Want something else."""
+        wanted = replace(self.wanted, **changes)
+        if wanted == self.wanted:
+            return
+        self.wanted = wanted
+        self._halted = False
+        self._stop()
+        self.said.emit("")
+        self._on_fits()
+        self.wanted_changed.emit()
+        self.changed.emit()
+        self._next()
+
+    def cancel(self) -> None:
+        """Stop what is under way; what is known stays, and what was ticked for it is not."""
+        if not self.running:
+            return
+        option = self._option
+        self._stop()
+        if option:
+            self._untick(option)
+        else:
+            self._halted = True
+        self.said.emit("Cancelled; what was found before stays.")
+
+    def measure(self) -> None:
+        """Measure now, also after a cancel."""
+        self._halted = False
+        self._next()
+
+    def close(self) -> None:
+        """Cancel what runs, wait for it, and follow nothing any longer."""
+        self._rest.stop()
+        d = self.document
+        for signal, slot in (
+            (d.picture_changed, self._on_picture),
+            (d.fits_changed, self._on_fits),
+            (d.objective_changed, self._on_objective),
+            (d.head_measures_changed, self._on_measures),
+            (d.head_measures_wanted, self._look_once),
+        ):
+            signal.disconnect(slot, missing_ok=True)
+        for runner in self._runners:
+            runner.close()
+        self._worker.close()
+
+    # -- what is missing ---------------------------------------------------------------------
+
+    def _look(self) -> None:
+        if self._active:
+            self._rest.start()
+
+    def _look_once(self) -> None:
+        """Somebody else wants to see the measures: though nobody looks at the table."""
+        if self.measures is None and not self.running:
+            self._begin("", MeasureRequest(*self._basis()), 0)
+
+    def _next(self) -> None:
+        """Ask for the next thing that is missing."""
+        capture = self.document.capture
+        if capture is None or not self._active or self._halted or self.running:
+            return
+        wanted, basis = self.wanted, self._basis()
+        found = self.measures
+        here = (capture, self.document.text, wanted.with_special)
+        if found is None:
+            self._begin("", MeasureRequest(*basis), 0)
+        elif wanted.like and not self._is_of(self.likeness, here):
+            self._begin("like", LikeRequest(capture, wanted.like, here[1], wanted.with_special), 0)
+        elif wanted.groups and not self._grouped(here):
+            known = self._near[1] if self._near is not None and self._near[0] == here else None
+            request = ClusterRequest(capture, wanted.groups, here[1], wanted.with_special, known)
+            self._begin("groups", request, 0)
+        elif wanted.pictures and (
+            PICTURE[0].name not in found.names or self._pictures_of != self._picture_kind()
+        ):
+            self._pictures_of = self._picture_kind()
+            self._begin("pictures", PictureRequest(*basis, *self._picture_kind()), 0)
+        elif self._runs is not None and self._runs.running:
+            return  # the model is busy; `_look` comes when it is not
+        elif wanted.repeated and REPEATED.name not in found.names:
+            self._begin("repeated", RepeatedRequest(*basis), 1)
+        else:
+            for which in ("shuffled", "random"):
+                if getattr(wanted, which) and which not in found.baselines:
+                    self._begin(which, BaselineRequest(capture, which, *basis[1:]), 1)
+                    return
+
+    def _basis(self) -> tuple[Capture, int, bool]:
+        capture = self.document.capture
+        assert capture is not None
+        every = self.wanted.all_texts and len(capture.texts) > 1
+        return capture, ALL_TEXTS if every else self.document.text, self.wanted.with_special
+
+    def _picture_kind(self) -> tuple[str, bool]:
+        return self.document.objective, self.document.options.rotary
+
+    def _fits_what_is_wanted(self, found: HeadMeasures) -> bool:
+        if self.document.capture is None:
+            return False
+        capture, text, with_special = self._basis()
+        return (
+            found.capture is capture and (found.text, found.with_special) == (text, with_special)
+        )  # fmt: skip
+
+    def _is_of(self, likeness: Likeness | None, here: tuple[Any, ...]) -> bool:
+        return (
+            likeness is not None
+            and self._like_of == here
+            and likeness.of == self.wanted.like
+        )  # fmt: skip
+
+    def _grouped(self, here: tuple[Any, ...]) -> bool:
+        found = self.clusters
+        return (
+            found is not None
+            and (found.capture, found.text, found.with_special) == here
+            and self._groups_of == self.wanted.groups
+        )
+
+    # -- asking and being answered -----------------------------------------------------------
+
+    def _begin(self, option: str, request: Any, worker: int) -> None:
+        capture, text = self.document.capture, self.document.text
+        self._option = option
+        self._of = (capture, text, self.wanted.with_special)
+        self._basis_of = self._basis()
+        self._runners[worker].submit(request)
+        self.running_changed.emit(True)
+
+    def _stop(self) -> None:
+        for runner in self._runners:
+            runner.cancel()
+        self._option = ""
+        self.running_changed.emit(False)
+
+    def _take(self, found: Any) -> None:
+        """Keep an answer, and ask for the next."""
+        option, self._option = self._option, ""
+        if self._basis_of == self._basis():
+            self._keep(option, found)
+        self.running_changed.emit(False)
+        self.said.emit("")
+        self.changed.emit()
+        self._next()
+
+    def _keep(self, option: str, found: Any) -> None:
+        before = self.measures
+        if option == "like":
+            self.likeness, self._like_of = found, self._of
+        elif option == "groups":
+            self.clusters, distances = found
+            self._groups_of, self._near = self.wanted.groups, (self._of, distances)
+        elif option == "":
+            self._pictures_of = None
+            self._show(found)
+        elif before is not None:
+            if option in ("shuffled", "random"):
+                self._show(before.beside(option, found))
+            else:
+                self._show(before.extended(found))
+
+    def _show(self, measures: HeadMeasures) -> None:
+        if self.wanted.fits:
+            measures = fitted(
+                measures, self.document.fits, rotary=self.document.options.rotary
+            )  # fmt: skip
+        self.document.keep_head_measures(measures)
+
+    def _failed(self, fault: BaseException) -> None:
+        option = self._option
+        self._stop()
+        if not isinstance(fault, InputError):
+            self._halted = True
+            raise fault
+        if option:
+            self._untick(option)
+        self.said.emit(str(fault))
+
+    def _untick(self, option: str) -> None:
+        none: dict[str, Any] = {"like": None, "groups": 0}
+        self.wanted = replace(self.wanted, **{option: none.get(option, False)})
+        self.wanted_changed.emit()
+        self.changed.emit()
+        self._next()
+
+    def _give_way(self) -> None:
+        """A run of the model goes before its baselines, which begin anew after it."""
+        if self._runners[1].running:
+            self._runners[1].cancel()
+            self._option = ""
+            self.running_changed.emit(False)
+
+    # -- following the document --------------------------------------------------------------
+
+    def _on_picture(self) -> None:
+        if self.running and self._basis_of != self._basis():
+            self._stop()
+        if self.wanted.like is not None:
+            layer, head = self.wanted.like
+            layers = self._basis()[0].layers
+            if layer >= len(layers) or head >= layers[layer].n_heads:
+                self.want(like=None)
+        self._halted = False
+        self.changed.emit()
+        self._look()
+
+    def _on_objective(self) -> None:
+        if self.wanted.pictures:
+            self._look()
+
+    def _on_measures(self) -> None:
+        self.changed.emit()
+
+    def _on_fits(self) -> None:
+        found = self.measures
+        if self.wanted.fits and found is not None:
+            self._show(found)

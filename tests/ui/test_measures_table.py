@@ -1,0 +1,330 @@
+"""The table of all heads' measures: what it lists, how it is sorted and filtered, what it opens."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QGuiApplication
+
+import attnviz_gui
+from attnviz_gui.analysis.catalogue import CATALOGUE
+from attnviz_gui.analysis.heads import ALL_TEXTS, measure_heads
+from attnviz_gui.analysis.likeness import like
+from attnviz_gui.session.document import Document
+from attnviz_gui.session.fits import Basis, HeadFit
+from attnviz_gui.ui.explore.measures import MeasuresTable
+from attnviz_gui.ui.explore.measures_table import MeasuresPanel
+from attnviz_gui.ui.main_window import MainWindow
+from attnviz_gui.ui.theme import LIGHT
+from tests.samples import random_capture
+from tests.ui.driving import LONG, child, opened
+
+
+def part_of(window: MainWindow) -> MeasuresTable:
+    (part,) = (p for p in window.parts if isinstance(p, MeasuresTable))
+    return part
+
+
+@pytest.fixture
+def window(qtbot):
+    capture = random_capture(9, layers=2, heads=3, texts=2)
+    for window in opened(qtbot, MainWindow(capture=capture)):
+        window.workspace.arrange()  # whatever an earlier window's layout was
+        yield window
+
+
+@pytest.fixture
+def part(qtbot, window):
+    part = part_of(window)
+    part.dock.open()
+    settled(qtbot, part)
+    return part
+
+
+def settled(qtbot, part) -> None:
+    """Wait until all that is wanted is there."""
+    qtbot.waitUntil(lambda: part.measuring.measures is not None, timeout=LONG)
+    qtbot.waitUntil(
+        lambda: not part.measuring.running and not part.measuring._rest.isActive(), timeout=LONG
+    )
+
+
+def keys(part) -> list[str]:
+    return part.panel.rows()[0]
+
+
+def column(part, key: str) -> list[float]:
+    rows = part.panel.rows()
+    return [row[rows[0].index(key)] for row in rows[1:]]
+
+
+def test_nothing_is_measured_before_it_is_looked_at(qtbot, window):
+    part = part_of(window)
+    assert part.dock.isHidden()
+    qtbot.wait(2 * 200)
+    assert window.document.head_measures is None
+    part.dock.open()
+    settled(qtbot, part)
+    assert window.document.head_measures.capture is window.document.capture
+
+
+def test_all_heads_and_measures_are_listed(part, window):
+    wanted = measure_heads(window.document.capture, 0)
+    rows = part.panel.rows()
+    assert rows[0] == ["layer", "head", *wanted.names]
+    assert [tuple(row[:2]) for row in rows[1:]] == list(wanted.heads)
+    np.testing.assert_array_equal(np.array(rows[1:])[:, 2:], wanted.values)
+    assert part.panel.about.whole == "6 heads · text 1 of 2"
+
+
+def test_a_title_says_what_it_is_and_where_it_is_from_and_a_gap_why(part):
+    model = part.panel.proxy
+    for i, key in enumerate(keys(part)):
+        words = model.headerData(i, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+        assert words
+        if key in CATALOGUE:
+            assert CATALOGUE[key].source in words
+            assert CATALOGUE[key].definition in words
+    gap = model.index(0, keys(part).index("duplicate"))
+    assert gap.data() == "—"
+    assert "no token occurs twice" in gap.data(Qt.ItemDataRole.ToolTipRole)
+
+
+@pytest.mark.parametrize("order", [Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder])
+def test_a_click_on_a_title_sorts_and_gaps_come_last(qtbot, part, window, order):
+    found = part.measuring.measures
+    values = found.values.copy()
+    values[2, 0] = math.nan
+    window.document.keep_head_measures(replace(found, values=values))
+    part.panel.table.sortByColumn(2, order)
+    got = column(part, "entropy")
+    assert math.isnan(got[-1])
+    known = sorted(v for v in values[:, 0] if not math.isnan(v))
+    assert got[:-1] == (known if order == Qt.SortOrder.AscendingOrder else known[::-1])
+
+
+def test_conditions_and_layers_hide_rows_and_what_is_not_understood_is_said(qtbot, part):
+    entropy = np.array(column(part, "entropy"))
+    middle = float(np.median(entropy))
+    part.panel.filter.setText(f"entropy > {middle!r}")
+    assert column(part, "entropy") == [v for v in entropy if v > middle]
+    assert part.panel.about.whole.startswith("3 of 6 heads")
+    part.panel.filter.setText("joy > 1")
+    assert part.panel.fault.text() == "There is no column joy."
+    assert not part.panel.fault.isHidden()
+    assert part.panel.proxy.rowCount() == 3  # as it was
+    part.panel.filter.setText("")
+    assert part.panel.fault.isHidden()
+    menu = part.panel.layers_button.menu()
+    menu.aboutToShow.emit()
+    next(a for a in menu.actions() if a.text() == "Layer 0").trigger()
+    assert column(part, "layer") == [1, 1, 1]
+    menu.aboutToShow.emit()
+    next(a for a in menu.actions() if a.text() == "All layers").trigger()
+    assert part.panel.proxy.rowCount() == 6
+
+
+def test_a_click_opens_the_head_and_the_one_on_show_is_marked(qtbot, part, window):
+    table, proxy = part.panel.table, part.panel.proxy
+    table.sortByColumn(2, Qt.SortOrder.DescendingOrder)
+    place = tuple(part.panel.rows()[3][:2])
+    at = table.visualRect(proxy.index(2, 0)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=at)
+    d = window.document
+    assert (d.layer, d.head) == place
+    marks = [proxy.headerData(i, Qt.Orientation.Vertical, Qt.ItemDataRole.DisplayRole)
+             for i in range(6)]  # fmt: skip
+    assert marks == ["", "", "▸", "", "", ""]
+    assert proxy.index(2, 2).data(Qt.ItemDataRole.FontRole).bold()
+    assert proxy.index(1, 2).data(Qt.ItemDataRole.FontRole) is None
+
+
+def test_enter_opens_the_head_and_arrows_stay_in_the_table(qtbot, part, window):
+    table = part.panel.table
+    table.setFocus()
+    table.setCurrentIndex(part.panel.proxy.index(0, 0))
+    for _ in range(4):
+        qtbot.keyClick(table, Qt.Key.Key_Down)
+    assert (window.document.layer, window.document.head) == (0, 0)
+    qtbot.keyClick(table, Qt.Key.Key_Return)
+    assert (window.document.layer, window.document.head) == (1, 1)
+
+
+def test_without_special_tokens_and_all_texts(qtbot, part, window):
+    child(window, "measures_special").click()
+    settled(qtbot, part)
+    capture = window.document.capture
+    wanted = measure_heads(capture, 0, with_special=False)
+    assert column(part, "entropy") == wanted.column("entropy").tolist()
+    assert "without special tokens" in part.panel.about.whole
+    scope = child(window, "measures_scope")
+    scope.setCurrentIndex(1)
+    scope.activated.emit(1)
+    settled(qtbot, part)
+    wanted = measure_heads(capture, ALL_TEXTS, with_special=False)
+    assert column(part, "entropy") == wanted.column("entropy").tolist()
+    assert "mean over 2 texts" in part.panel.about.whole
+
+
+def test_another_text_or_capture_is_measured_anew(qtbot, part, window):
+    d = window.document
+    d.show_head(text=1)
+    settled(qtbot, part)
+    assert column(part, "entropy") == measure_heads(d.capture, 1).column("entropy").tolist()
+    d.open(random_capture(5, layers=1, heads=2, seed=3))
+    assert d.head_measures is None
+    assert part.panel.rows()[1:] == []
+    settled(qtbot, part)
+    assert len(part.panel.rows()) == 3
+
+
+def test_heads_like_this_one_come_in_order(qtbot, part, window):
+    window.document.show_head(1, 2)
+    child(window, "measures_like").click()
+    settled(qtbot, part)
+    qtbot.waitUntil(lambda: "likeness" in keys(part), timeout=LONG)
+    far = like(window.document.capture, 1, 2)
+    assert column(part, "likeness") == sorted(far.tolist())
+    assert part.panel.rows()[1][:2] == [1, 2]
+    window.document.show_head(0, 0)  # the question stays
+    assert "from L1 H2" in part.panel.model.columns[2].title
+    child(window, "measures_like").click()
+    assert "likeness" not in keys(part)
+
+
+def test_groups_are_a_column(qtbot, part, window):
+    child(window, "measures_n_groups").setValue(2)
+    child(window, "measures_group").click()
+    qtbot.waitUntil(lambda: "cluster" in keys(part), timeout=LONG)
+    assert set(column(part, "cluster")) == {1, 2}
+    child(window, "measures_n_groups").setValue(4)
+    qtbot.waitUntil(
+        lambda: not part.measuring.running and set(column(part, "cluster")) == {1, 2, 3, 4},
+        timeout=LONG,
+    )
+
+
+def test_columns_come_and_go(qtbot, part, window):
+    menu = part.panel.columns_button.menu()
+    menu.aboutToShow.emit()
+    next(a for a in menu.actions() if a.text() == "confidence").trigger()
+    assert "confidence" not in keys(part)
+    next(a for a in menu.actions() if a.text().startswith("What the picture keeps")).trigger()
+    qtbot.waitUntil(lambda: "kept_variance" in keys(part), timeout=LONG)
+    assert all(0 < v <= 1 for v in column(part, "kept_variance"))
+    d = window.document
+    part.measuring.want(fits=True)
+    assert np.isnan(column(part, "fit_a")).all()
+    d.keep_fits(Basis(0), [HeadFit(1, 0, "cosine", "constant", 0.25, 2.0, 1.0, 0.5)], move=False)
+    assert column(part, "fit_a")[3] == 0.25
+    assert column(part, "fit_c")[3] == 2.0
+
+
+def test_without_the_model_a_baseline_says_why_and_is_not_ticked(qtbot, part):
+    part.measuring.want(shuffled=True)
+    qtbot.waitUntil(lambda: "opened from a file" in part.panel.about.whole, timeout=LONG)
+    assert not part.measuring.wanted.shuffled
+    assert part.panel.proxy.rowCount() == 6
+
+
+def test_baselines_stand_beside_each_measure(qtbot, bundled):
+    for window in opened(qtbot, MainWindow(capture=attnviz_gui.capture(bundled, "a cat, a dog"))):
+        part = part_of(window)
+        part.dock.open()
+        settled(qtbot, part)
+        part.measuring.want(shuffled=True, random=True, repeated=True)
+        qtbot.waitUntil(lambda: "entropy:random" in keys(part), timeout=LONG)  # noqa: B023
+        names = keys(part)
+        at = names.index("entropy")
+        assert names[at : at + 3] == ["entropy", "entropy:shuffled", "entropy:random"]
+        assert "induction_repeated" in names
+        assert "induction_repeated:random" not in names
+        own, random = (np.array(column(part, n)) for n in ("entropy", "entropy:random"))
+        assert (random >= own - 0.05).all()  # attention without training is nearly even
+        one, two = (part.panel.model.columns[at + i] for i in (0, 2))
+        assert one.range == two.range  # the same tint is the same number
+
+
+def test_cancel_stops_and_measure_begins_anew(qtbot, window):
+    window.document.open(random_capture(700, layers=6, heads=8))
+    part = part_of(window)
+    part.dock.open()
+    qtbot.waitUntil(lambda: part.measuring.running, timeout=LONG)
+    assert not part.panel.cancel.isHidden()
+    child(window, "measures_cancel").click()
+    assert not part.measuring.running
+    assert window.document.head_measures is None
+    assert "Measure" in part.panel.table.sentence
+    child(window, "measures_begin").click()
+    settled(qtbot, part)
+    assert part.panel.proxy.rowCount() == 48
+
+
+def test_somebody_else_can_have_them_measured(qtbot, window):
+    part = part_of(window)
+    window.document.want_head_measures()
+    qtbot.waitUntil(lambda: window.document.head_measures is not None, timeout=LONG)
+    assert part.dock.isHidden()
+    assert window.document.head_measures.text == 0
+
+
+def test_copy_and_export_are_the_table_as_shown(qtbot, part, window, tmp_path):
+    part.panel.filter.setText("layer = 1")
+    part.panel.table.sortByColumn(2, Qt.SortOrder.DescendingOrder)
+    part.panel.copy()
+    copied = QGuiApplication.clipboard().text().splitlines()
+    assert copied[0].split("\t")[:3] == ["layer", "head", "entropy (bits)"]
+    assert [float(line.split("\t")[2]) for line in copied[1:]] == column(part, "entropy")
+    part.export_to(tmp_path / "heads.csv")
+    qtbot.waitUntil((tmp_path / "heads.csv").exists, timeout=LONG)
+    qtbot.waitUntil(lambda: not part.writer.running, timeout=LONG)
+    lines = (tmp_path / "heads.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].split(",") == keys(part)
+    assert len(lines) == 4
+    assert float(lines[1].split(",")[2]) == column(part, "entropy")[0]
+    part.export_to(tmp_path / "heads.doc")
+    qtbot.waitUntil(lambda: "must end in .csv" in window.banner.sentence, timeout=LONG)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_large_number_is_tinted_more_than_a_small_one(qtbot, part, window, theme):
+    window.set_theme(theme)
+    window.workspace.maximise(part.dock)
+    table, proxy = part.panel.table, part.panel.proxy
+    table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
+    qtbot.wait(50)
+    picture = table.viewport().grab().toImage()
+    ground = picture.pixelColor(table.visualRect(proxy.index(0, 2)).topLeft() + QPoint(3, 3))
+    most = picture.pixelColor(table.visualRect(proxy.index(5, 2)).topLeft() + QPoint(3, 3))
+    assert ground != most
+    base = part.panel.model.theme.color("ground")
+    assert abs(ground.lightness() - base.lightness()) < 12
+    assert most.blue() > most.red()
+
+
+def test_one_token_has_a_table_too(qtbot):
+    for window in opened(qtbot, MainWindow(capture=random_capture(1))):
+        part = part_of(window)
+        part.dock.open()
+        settled(qtbot, part)
+        assert column(part, "self") == [1] * 6
+        assert np.isnan(column(part, "previous")).all()
+
+
+def test_without_a_capture_it_says_what_to_do_and_alone_it_measures(qtbot):
+    document = Document()
+    panel = MeasuresPanel(document, LIGHT)
+    qtbot.addWidget(panel)
+    panel.resize(420, 300)
+    with qtbot.waitExposed(panel):
+        panel.show()
+    panel.start()
+    assert "press Run" in panel.table.sentence
+    assert not panel.grab().isNull()
+    document.open(random_capture(6))
+    qtbot.waitUntil(lambda: panel.proxy.rowCount() == 6, timeout=LONG)
+    panel.stop()
