@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from attnviz_gui.capture.progress import CancelToken
     from attnviz_gui.capture.record import Capture
 
+    Again = tuple[Sequence[int], Capture]
+
 SEED = 1729  # not 0: a model that was itself made with that seed would be its own baseline
 N_REPEATED = 50  # tokens in the sequence that is repeated
+AT_ONCE = 32  # texts in one capture, so that all of them never take the memory twice
 
 
 def model_of(capture: Capture) -> LoadedModel:
@@ -56,8 +59,10 @@ def model_of(capture: Capture) -> LoadedModel:
 def shuffled(
     capture: Capture, texts: Sequence[int] | None = None, *, seed: int = SEED,
     cancel: CancelToken | None = None,
-) -> Iterator[Capture]:  # fmt: skip
+) -> Iterator[Again]:  # fmt: skip
     """Yield captures of the same model on the texts' tokens in random order, special ones in place.
+
+    A few texts at a time, each capture with the texts' indices.
 
     Parameters
     ----------
@@ -79,7 +84,7 @@ def shuffled(
 def random_weights(
     capture: Capture, texts: Sequence[int] | None = None, *, seed: int = SEED,
     cancel: CancelToken | None = None,
-) -> Iterator[Capture]:  # fmt: skip
+) -> Iterator[Again]:  # fmt: skip
     """Yield captures of `random_twin` on the same texts; otherwise as `shuffled`."""
     twin = random_twin(model_of(capture), seed=seed, cancel=cancel)
     yield from _again(capture, twin, texts, None, cancel)
@@ -190,23 +195,29 @@ def _reset(module: torch.nn.Module) -> None:
 def _again(
     capture: Capture, model: LoadedModel, texts: Sequence[int] | None, seed: int | None,
     cancel: CancelToken | None,
-) -> Iterator[Capture]:  # fmt: skip
+) -> Iterator[Again]:  # fmt: skip
     """Record a capture's texts once more: on another model, or shuffled where there is a seed."""
     assert isinstance(capture.verifier, Verifier)
     chosen = range(len(capture.texts)) if texts is None else texts
     forward = capture.verifier.forwards[0]()
     if forward.given:
-        yield _from_tensors(capture, model, forward, seed, cancel)
+        yield range(len(capture.texts)), _from_tensors(capture, model, forward, seed, cancel)
         return
-    for text in chosen:
+    for start in range(0, len(chosen), AT_ONCE):
         raise_if_cancelled(cancel)
-        cut = encode(model.tokenizer, capture.texts[text])
-        names = list(capture.tokens[text])
-        if seed is not None:
-            order = _order(cut.special, seed + text)
-            cut = replace(cut, ids=cut.ids[order], starts=None, ends=None)
-            names = [names[i] for i in order]
-        yield record_cut(model, [capture.texts[text]], [cut], [names], cancel=cancel)
+        some = chosen[start : start + AT_ONCE]
+        cuts, names = [], []
+        for text in some:
+            cut = encode(model.tokenizer, capture.texts[text])
+            own = list(capture.tokens[text])
+            if seed is not None:
+                order = _order(cut.special, seed + text)
+                cut = replace(cut, ids=cut.ids[order], starts=None, ends=None)
+                own = [own[i] for i in order]
+            cuts.append(cut)
+            names.append(own)
+        texts_ = [capture.texts[text] for text in some]
+        yield some, record_cut(model, texts_, cuts, names, cancel=cancel)
 
 
 def _from_tensors(

@@ -101,20 +101,19 @@ class BaselineRequest:
 
         words = {"shuffled": "Shuffling tokens", "random": "Trying random weights"}[self.which]
         n = len(self.capture.texts)
-        texts = list(range(n)) if self.text == ALL_TEXTS else [self.text]
+        texts: Sequence[int] = range(n) if self.text == ALL_TEXTS else [self.text]
         progress(0, 0, f"{words}…")
         way = shuffled if self.which == "shuffled" else random_weights
         tables = []
-        for found in way(self.capture, texts, cancel=cancel):
-            # What was captured from tensors comes as one, in which the text has its old number.
-            whole = len(found.texts) == n > 1
-            tables.append(
-                measure_heads(
-                    found, self.text if whole else ALL_TEXTS, with_special=self.with_special,
-                    cancel=cancel,
+        for some, found in way(self.capture, texts, cancel=cancel):
+            for nth, text in enumerate(some):
+                if text not in texts:
+                    continue  # tensors are run as they came, all rows together
+                tables.append(
+                    measure_heads(found, nth, with_special=self.with_special, cancel=cancel)
                 )
-            )  # fmt: skip
-            progress(len(tables), len(texts), f"{words}: text {len(tables):,} of {len(texts):,}")
+                done = len(tables)
+                progress(done, len(texts), f"{words}: text {done:,} of {len(texts):,}")
         return mean_of(self.capture, self.text, tables)
 
 

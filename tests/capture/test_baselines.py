@@ -55,18 +55,20 @@ def test_nothing_is_left_on_the_model(tiny: LoadedModel) -> None:
 
 def test_shuffled_has_the_same_tokens_elsewhere(tiny: LoadedModel) -> None:
     capture = attnviz_gui.capture(tiny, [TEXT, "another text, of another length"])
-    one, two = shuffled(capture)
-    for text, found in enumerate((one, two)):
-        old, new = capture.tokens[text], found.tokens[0]
+    ((texts, found),) = shuffled(capture)
+    assert list(texts) == [0, 1]
+    for text in range(2):
+        old, new = capture.tokens[text], found.tokens[text]
         assert sorted(old) == sorted(new)
         assert old != new
         assert (new[0], new[-1]) == ("[CLS]", "[SEP]")
-        np.testing.assert_array_equal(found.special[0], capture.special[text])
-        assert found.verify() < 1e-5
-    (again,) = shuffled(capture, [1])
-    assert again.tokens[0] == two.tokens[0]
+        np.testing.assert_array_equal(found.special[text], capture.special[text])
+    assert found.verify() < 1e-5
+    ((texts, again),) = shuffled(capture, [1])
+    assert list(texts) == [1]
+    assert again.tokens[0] == found.tokens[1]
     # The first layer's keys are those of the tokens at other places, not the old ones moved.
-    assert not np.allclose(np.sort(one.head(0, 0).key, axis=0),
+    assert not np.allclose(np.sort(found.head(0, 0).key, axis=0),
                            np.sort(capture.head(0, 0).key, axis=0))  # fmt: skip
 
 
@@ -85,7 +87,7 @@ def test_the_random_twin_is_as_before_training(bundled: LoadedModel) -> None:
 
 def test_a_trained_head_is_told_from_its_baselines(bundled: LoadedModel) -> None:
     capture = attnviz_gui.capture(bundled, TEXT)
-    (twin,) = random_weights(capture)
+    ((_, twin),) = random_weights(capture)
     assert twin.tokens == capture.tokens
     own, random = (measure_heads(each, 0).column("entropy_normalised") for each in (capture, twin))
     assert random.min() > 0.9  # untrained attention is nearly even
@@ -111,7 +113,7 @@ def test_a_plain_module_resets_its_parts() -> None:
     with torch.no_grad():
         module.attention.in_proj_weight.fill_(0.5)
     capture = attnviz_gui.capture(module, (torch.randn(1, 6, 16),))
-    (found,) = random_weights(capture)
+    ((_, found),) = random_weights(capture)
     assert [layer.n_heads for layer in found.layers] == [4]
     twin = random_twin(baselines.model_of(capture)).module
     assert float(twin.attention.in_proj_weight.detach().std()) > 0.05
@@ -125,7 +127,7 @@ def test_a_plain_module_resets_its_parts() -> None:
 def test_padded_rows_of_ids_are_shuffled_among_themselves(tiny: LoadedModel) -> None:
     ids = torch.tensor([[101, 7, 8, 9, 10, 102, 0, 0], [101, 17, 18, 19, 20, 21, 22, 102]])
     capture = attnviz_gui.capture(tiny, {"input_ids": ids, "attention_mask": (ids > 0).long()})
-    (found,) = shuffled(capture)
+    ((_, found),) = shuffled(capture)
     for row in range(2):
         assert sorted(found.tokens[row]) == sorted(capture.tokens[row])
         assert found.tokens[row] != capture.tokens[row]
