@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # module:class, in the order of the menu.
 PARTS: tuple[str, ...] = (
+    "attnviz_gui.ui.explore.search:SearchPart",
+    "attnviz_gui.ui.explore.selection:SelectionPart",
     "attnviz_gui.ui.explore.close_views:CloseViews",
     "attnviz_gui.ui.explore.images:Images",
     "attnviz_gui.ui.explore.gallery:GalleryPart",
