@@ -289,6 +289,8 @@ class Capture:
         Time that the run took, loading not counted.
     cut_from : int or None
         Tokens in the whole text where the capture holds only its beginning, else None.
+    texts_asked : int or None
+        How many texts were to be recorded where the run was cancelled before its end, else None.
     images : tuple of PatchImage or None
         One for each text where the model was shown pictures; empty where it read words.
     """
@@ -301,6 +303,7 @@ class Capture:
     model_name: str = "model"
     seconds: float = 0.0
     cut_from: int | None = None
+    texts_asked: int | None = None
     verifier: Callable[[Capture], float] | None = field(default=None, repr=False)
     images: tuple[PatchImage | None, ...] = field(default=(), repr=False)
 

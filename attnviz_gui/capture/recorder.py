@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from attnviz_gui.capture.batches import batches, join
 from attnviz_gui.capture.call import OtherWay
 from attnviz_gui.capture.convert import (
     check_names,
@@ -37,7 +38,7 @@ from attnviz_gui.capture.tokens import Encoded, encode, labels
 from attnviz_gui.capture.verify import Verifier
 from attnviz_gui.capture.ways import ways_for
 from attnviz_gui.capture.ways.interface import family
-from attnviz_gui.errors import InputError
+from attnviz_gui.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,11 +66,11 @@ def record(
     model
         What `load_model` returned, or any module that is already in memory.
     inputs
-        A text or a list of texts, run one by one, so that none is padded. Or the tensors of the
-        model's forward call, run in one call: a dict of keywords, a tuple, or one tensor. Each row
-        of their batch becomes a text; padding that an ``attention_mask`` (or a
-        ``..._key_padding_mask``) marks is left out. An `nn.MultiheadAttention` given one tensor
-        attends from it to itself.
+        A text or a list of texts; of many, those of one length run together, so that none is
+        padded. Or the tensors of the model's forward call, run in one call: a dict of keywords, a
+        tuple, or one tensor. Each row of their batch becomes a text; padding that an
+        ``attention_mask`` (or a ``..._key_padding_mask``) marks is left out. An
+        `nn.MultiheadAttention` given one tensor attends from it to itself.
     tokens
         Names to show in place of the tokenizer's, as many as there are tokens: a list, or one for
         each text (or row); for tensors of a model with two stacks also a dict with the keys
@@ -126,6 +127,29 @@ def record_text(
     names = _names(model, encoded, None)
     cut_from = n_tokens if "".join(parts) != text else None
     return _record(model, parts, encoded, names, progress, cancel, cut_from=cut_from)
+
+
+def record_texts(
+    model: LoadedModel,
+    texts: Sequence[str],
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Capture:
+    """Record many texts; when `cancel` is set, those that are done by then.
+
+    `Capture.texts_asked` says how many there were to be.
+
+    Raises
+    ------
+    InputError, TextTooLongError
+        As `record`.
+    Cancelled
+        When `cancel` was set before any text was done.
+    """
+    encoded = [check_text(model, text) for text in texts]
+    names = _names(model, encoded, None)
+    return _record(model, texts, encoded, names, progress, cancel, keep=True)
 
 
 def record_cut(
@@ -209,42 +233,64 @@ def _names(model: LoadedModel, encoded: list[Encoded], tokens: object) -> tuple[
 def _record(
     model: LoadedModel, texts: Sequence[str], encoded: list[Encoded],
     names: tuple[list[str], ...], progress: Progress | None, cancel: CancelToken | None,
-    *, cut_from: int | None = None,
+    *, cut_from: int | None = None, keep: bool = False,
 ) -> Capture:  # fmt: skip
-    """Run texts one by one, so that none is padded."""
-    report = _Report(progress, cancel, len(texts), count_layers(model.module))
+    """Run texts, those of one length together, so that none is padded.
+
+    With `keep` a cancelled run gives what it has done, where that is something.
+    """
     way: Way | None = None
     layers: tuple[Layer, ...] = ()
     places: list[Place] = []
-    records: list[tuple[LayerRecord, ...]] = []
+    records: list[tuple[LayerRecord, ...]] = [()] * len(encoded)
+    waiting = batches([len(cut) for cut in encoded])
+    report = _Report(progress, cancel, len(waiting), count_layers(model.module))
     with alone(cancel):
         started = time.perf_counter()
-        for cut in encoded:
-            forward = text_forward(model, cut)
-            way, calls = _read(model, forward, report, way)
-            if not records:
+        while waiting:
+            batch = waiting.pop(0)
+            forward = join([text_forward(model, encoded[i]) for i in batch])
+            try:
+                way, calls = _read(model, forward, report, way)
+                if len(batch) > 1 and any(len(call.query) != len(batch) for call in calls):
+                    raise InputError("the rows of a batch can't be told apart")
+            except Cancelled:
+                if not (keep and places):
+                    raise
+                break
+            except InputError:
+                if len(batch) == 1:
+                    raise
+                # Not every model takes batches, nor has every machine the memory: one by one.
+                waiting[:0] = [[i] for i in batch]
+                report.texts_added(len(batch))
+                continue
+            if not places:
                 layers, places = describe(calls), [call.place for call in calls]
             elif places != [call.place for call in calls]:
                 raise InputError(
                     f"{model.name} runs other layers for other texts, so they cannot stand in one "
                     "capture; record the texts one at a time."
                 )
-            records.append(convert(calls, forward, names=_of_text(names[len(records)], cut)))
+            for row, i in enumerate(batch):
+                records[i] = convert(calls, forward, row, _of_text(names[i], encoded[i]))
             report.text_done()
         seconds = time.perf_counter() - started
     assert way is not None
-    for text_records in records:
-        _refuse_nonsense(model, text_records)
-    forwards = tuple(partial(text_forward, model, cut) for cut in encoded)
+    done = [i for i, of_text in enumerate(records) if of_text]
+    for i in done:
+        _refuse_nonsense(model, records[i])
+    forwards = tuple(partial(text_forward, model, encoded[i]) for i in done)
     return Capture(
-        texts=tuple(texts),
-        tokens=names,
-        special=tuple(cut.special for cut in encoded),
+        texts=tuple(texts[i] for i in done),
+        tokens=tuple(names[i] for i in done),
+        special=tuple(encoded[i].special for i in done),
         layers=layers,
-        records=tuple(records),
+        records=tuple(records[i] for i in done),
         model_name=model.name,
         seconds=seconds,
         cut_from=cut_from,
+        texts_asked=len(texts) if len(done) < len(texts) else None,
         verifier=Verifier(model, way, forwards, tuple(places)),
     )
 
@@ -380,6 +426,11 @@ class _Report:
         self._texts_left -= 1
         self._before, self._here = self._before + self._here, 0
         self._tell()
+
+    def texts_added(self, n: int) -> None:
+        """So many are run in the place of one that was not read."""
+        self._texts_left += n - 1
+        self._here = 0
 
     def _tell(self) -> None:
         if self._progress is not None:
