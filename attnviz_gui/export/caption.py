@@ -17,7 +17,7 @@ def caption_of(document: Document, *, normalised: bool = True) -> str:
         return ""
     text = " ".join(picture.capture.texts[picture.text].split())
     facts = [picture.capture.model_name, picture.title]
-    if normalised:
+    if normalised and picture.mix is None:
         facts.append(normalisation_in_words(document.sliders))
         if picture.before_rotary:
             facts.append(BEFORE_ROTARY)

@@ -61,15 +61,21 @@ def unchecked(why: str) -> Badge:
 
 def badge_of(picture: Picture, checked: Checked) -> Badge:
     """Return the badge of the head on show."""
-    difference = float(checked.differences[picture.text][picture.layer][picture.head])
+    mix = picture.mix
+    places = ((picture.layer, picture.head),) if mix is None else mix.places
+    of_text = checked.differences[picture.text]
+    difference = max(float(of_text[layer][head]) for layer, head in places)
     size = "0" if difference == 0 else number(difference, 2)
     compared = (
-        "Compared with the attention that the model itself computes, over all pairs of this head:\n"
+        "Compared with the attention that the model itself computes, over all pairs of "
+        f"{'this head' if mix is None else 'each of its heads'}:\n"
         f"the largest difference is {size}."
     )
     if difference <= EXACT:
         return Badge("exact", f"{compared} Up to 1e−5 it is rounding.")
-    why = _why(picture, checked.precision, difference)
+    why = "Look at its heads one by one to see which it is, and why."
+    if mix is None:
+        why = _why(picture, checked.precision, difference)
     return Badge(f"off by {number(difference, 1)}", f"{compared}\n{why}")
 
 

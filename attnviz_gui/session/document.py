@@ -6,6 +6,7 @@ special-token switch; the frame follows from the picture and the sliders.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +19,7 @@ from attnviz_gui.geometry.correlation import objective_named
 from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode
 from attnviz_gui.session.corpus import Corpus, CorpusFrames, make_corpus
 from attnviz_gui.session.fits import ALL_TEXTS, Basis, Fits, HeadFit
+from attnviz_gui.session.mix import Mix, mixed
 from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
 from attnviz_gui.session.picture import Picture, make_picture
 from attnviz_gui.session.selection import (
@@ -184,10 +186,30 @@ class Document:
             return
         before = (self.text, self.layer, self.head)
         text = self.text if text is None else text
+        mix = self.mix if layer is None and head is None else None
         layer = self.layer if layer is None else layer
         head = self.head if head is None else head
-        if (text, layer, head) != before:
-            self._show(self._wanted.capture, text, layer, head)
+        if (text, layer, head) != before or mix is not self.mix:
+            self._show(self._wanted.capture, text, layer, head, mix)
+
+    @property
+    def mix(self) -> Mix | None:
+        """The heads that are shown as one, as they were asked for last; None where one is."""
+        return None if self._wanted is None else self._wanted.mix
+
+    def show_mix(self, mix: Mix) -> None:
+        """Show the mean or maximum of several heads; choosing a layer or a head leaves it.
+
+        Raises
+        ------
+        InputError
+            When nothing is on show, or these heads cannot be taken together.
+        """
+        if self._wanted is None:
+            raise InputError("There are no heads yet: type a text and press Run.")
+        mix.check(self._wanted.capture, self.text)
+        if mix != self.mix:
+            self._show(self._wanted.capture, self.text, self.layer, self.head, mix)
 
     def show_token(self, text: int, *, query: int | None = None, key: int | None = None) -> None:
         """Show another text, and pin one of its visible queries or keys."""
@@ -216,7 +238,9 @@ class Document:
             self._wanted = self._picture
             self.wanted_changed.emit()
 
-    def _show(self, capture: Capture, text: int, layer: int, head: int) -> None:
+    def _show(
+        self, capture: Capture, text: int, layer: int, head: int, mix: Mix | None = None
+    ) -> None:
         text = min(max(text, 0), len(capture.texts) - 1)
         layer = min(max(layer, 0), len(capture.layers) - 1)
         head = min(max(head, 0), capture.layers[layer].n_heads - 1)
@@ -224,8 +248,12 @@ class Document:
         picture = make_picture(
             capture, text, layer, head, show_special=options.show_special, rotary=options.rotary
         )
+        if mix is not None:
+            with contextlib.suppress(InputError):  # another text may have no such heads in common
+                picture = mixed(picture, mix)
         self._wanted = picture
         small = len(picture.query_index) * len(picture.key_index) <= LIVE_PAIRS
+        small = small and picture.mix is None  # many heads are computed for it
         frames = self._frames_of_all(picture)
         if small and (frames is None or frames is self._corpus):
             self._take(picture, frames)
@@ -250,7 +278,7 @@ class Document:
     def _frames_of_all(self, picture: Picture) -> CorpusFrames | None:
         """Return what shows all texts beside a picture: the present one where it still holds."""
         options = self._options
-        if not options.together or len(picture.capture.texts) < 2:
+        if not options.together or len(picture.capture.texts) < 2 or picture.mix is not None:
             return None
         if self._corpus is not None and self._corpus.corpus.fits(
             picture, show_special=options.show_special, rotary=options.rotary
@@ -418,7 +446,7 @@ class Document:
     def fit_here(self) -> HeadFit | None:
         """The fit that is kept for the head on show, or None."""
         picture = self._picture
-        if picture is None:
+        if picture is None or picture.mix is not None:
             return None
         text = picture.text if self._corpus is None else ALL_TEXTS
         basis = replace(self.basis, text=text)
@@ -598,7 +626,7 @@ class Document:
         named = "show_special", "rotary", "together"
         redraw = any(getattr(options, name) != getattr(before, name) for name in named)
         if redraw and self._wanted is not None:
-            self._show(self._wanted.capture, self.text, self.layer, self.head)
+            self._show(self._wanted.capture, self.text, self.layer, self.head, self.mix)
 
 
 def _refuse_giants(capture: Capture) -> None:

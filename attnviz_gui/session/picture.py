@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from attnviz_gui.capture.record import Capture, Head
+    from attnviz_gui.session.mix import Mix
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -40,6 +41,8 @@ class Picture:
         As the model computed it: its attention is what is shown.
     drawn : Head
         Whose vectors are drawn: the same, or queries and keys before the rotary embedding.
+    mix : Mix or None
+        Where several heads are shown as one, which; layer and head are then those shown before.
     """
 
     capture: Capture
@@ -52,10 +55,13 @@ class Picture:
     key_tokens: tuple[str, ...]
     query_index: npt.NDArray[np.intp]
     key_index: npt.NDArray[np.intp]
+    mix: Mix | None = None
 
     @property
     def name(self) -> str:
-        """How the head is written: ``L3 H7``."""
+        """How the head is written: ``L3 H7``; several as one: ``mean of 12 heads of layer 3``."""
+        if self.mix is not None:
+            return self.mix.words(self.capture)
         return f"L{self.layer} H{self.head}"
 
     @lazy
@@ -219,7 +225,8 @@ def make_picture(
     ]
     return Picture(
         capture, text, layer, head, source, drawn,
-        tuple(queries[i] for i in shown[0]), tuple(keys[j] for j in shown[1]), *shown,
+        tuple(queries[i] for i in shown[0]), tuple(keys[j] for j in shown[1]),
+        shown[0], shown[1],
     )  # fmt: skip
 
 

@@ -72,6 +72,9 @@ def draw_figure(
             QPainter.RenderHint.Antialiasing | QPainter.RenderHint.TextAntialiasing
         )
         view.render(painter, QRectF(inner), view.viewport().rect())
+        words = getattr(view, "paint_why_nothing", None)  # which no scene holds
+        if words is not None:
+            words(painter, QRectF(inner))
         _words(painter, size, view.title(), view.numbers(), caption)
         painter.end()
         return image

@@ -67,6 +67,9 @@ class Fitting(QObject):
         picture = document.picture
         if picture is None:
             return
+        if picture.mix is not None:
+            self.panel.say(picture.mix.no_vectors)
+            return
         objective = OBJECTIVES[document.objective]
         basis = self._basis(picture)
         if self.bar.all_texts.isVisibleTo(self.bar) and self.bar.all_texts.isChecked():

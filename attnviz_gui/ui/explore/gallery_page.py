@@ -204,8 +204,9 @@ class GalleryPage:
             room = np.array([inner.width(), inner.height()]) * 2 * self._pixels
             at = np.round((xy - low) / size * room).astype(np.int64)
             places = np.unique(at[:, 0] * (1 << 20) + at[:, 1])
-            x, y = places >> 20, places & ((1 << 20) - 1)
-            x, y = x / (2 * self._pixels) + inner.left(), inner.bottom() - y / (2 * self._pixels)
+            half = 0.5 / self._pixels
+            x = inner.left() + half * (places >> 20)
+            y = inner.bottom() - half * (places & ((1 << 20) - 1))
             p.drawPoints(QPolygonF([QPointF(*v) for v in zip(x.tolist(), y.tolist(), strict=True)]))
         self._frame(p, area)
 

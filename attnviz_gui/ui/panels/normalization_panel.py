@@ -289,6 +289,9 @@ class NormalizationPanel(QGroupBox):
         if picture is None or frame is None:
             self.proof.setText("")
             return
+        if picture.mix is not None:
+            self.proof.setText(f"A {picture.mix.how} of heads has no a and no c.")
+            return
         if picture.n_pairs <= _PROVEN_AT_ONCE:
             self._show_proof(picture.attention_difference(frame))
             return

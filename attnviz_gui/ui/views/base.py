@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QFrame
 
@@ -88,6 +88,13 @@ class View(pg.GraphicsLayoutWidget):
         ):
             signal.disconnect(slot, missing_ok=True)
 
+    def why_nothing(self) -> str:
+        """Why there is nothing to show; empty where there is."""
+        picture = self.document.picture
+        if picture is None:
+            return self.empty
+        return picture.mix.no_vectors if picture.mix is not None and self.normalised else ""
+
     # -- for subclasses ----------------------------------------------------------------------
 
     def title(self) -> str:
@@ -138,10 +145,13 @@ class View(pg.GraphicsLayoutWidget):
         self.viewport().update()
 
     def _picture_changed(self) -> None:
-        empty = self.document.picture is None
+        picture = self.document.picture
+        empty = bool(self.why_nothing())
+        if picture is not None:
+            self.setEnabled(not empty)  # what is not there answers to no mouse
         # Not setVisible: an axis that is not visible gives up its room when it takes a label.
         self.ci.setOpacity(0 if empty else 1)
-        if not empty:
+        if picture is not None:
             self.draw_picture()
             self.draw_selection()
             # Else pyqtgraph sets its matrices while it paints, and Qt paints everything again.
@@ -181,14 +191,17 @@ class View(pg.GraphicsLayoutWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the scene, or the sentence of the empty state."""
         super().paintEvent(event)
-        if self.document.picture is None:
+        if self.why_nothing():
             painter = QPainter(self.viewport())
-            painter.setFont(font(LARGE))
-            painter.setPen(self.theme.color("muted"))
-            area = self.viewport().rect().adjusted(24, 24, -24, -24)
-            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            painter.drawText(area, flags, self.empty)
+            self.paint_why_nothing(painter, QRectF(self.viewport().rect()))
             painter.end()
+
+    def paint_why_nothing(self, painter: QPainter, area: QRectF) -> None:
+        """Paint why there is nothing to show; nothing where there is."""
+        painter.setFont(font(LARGE))
+        painter.setPen(self.theme.color("muted"))
+        flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+        painter.drawText(area.adjusted(24, 24, -24, -24), flags, self.why_nothing())
 
     def close(self) -> bool:
         """Close as any widget does; pyqtgraph's own takes the scene apart and then paints it."""

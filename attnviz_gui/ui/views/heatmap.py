@@ -153,6 +153,10 @@ class HeatmapView(View):
         assert frame is not None
         i, j = focus.query, focus.key
         attention = picture.attention
+        if i is not None and j is not None and picture.mix is not None:
+            pair = f"{short(picture.query_tokens[i])} → {short(picture.key_tokens[j])}"
+            told = f"{picture.mix.how} attention {number(float(attention[i, j]))}"
+            return [pair, told if picture.mask[i, j] else "masked in every one of these heads"]
         if i is not None and j is not None:
             q, k = frame.query[i], frame.key[j]
             dot, size = float(q @ k), float(np.linalg.norm(q) * np.linalg.norm(k))
