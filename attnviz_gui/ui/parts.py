@@ -27,6 +27,7 @@ PARTS: tuple[str, ...] = (
     "attnviz_gui.ui.explore.close_views:CloseViews",
     "attnviz_gui.ui.explore.images:Images",
     "attnviz_gui.ui.explore.gallery:GalleryPart",
+    "attnviz_gui.ui.explore.mean_head:MeanHeadPart",
     "attnviz_gui.ui.explore.measures:MeasuresTable",
 )
 
