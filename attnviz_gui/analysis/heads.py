@@ -86,6 +86,13 @@ class HeadMeasures:
         """Return the same with a baseline beside it."""
         return replace(self, baselines={**self.baselines, name: baseline})
 
+    def without(self, prefix: str) -> HeadMeasures:
+        """Return the same without the columns whose names begin so."""
+        kept = [i for i, name in enumerate(self.names) if not name.startswith(prefix)]
+        reasons = {k: v for k, v in self.reasons.items() if not k[2].startswith(prefix)}
+        names = tuple(self.names[i] for i in kept)
+        return replace(self, names=names, values=self.values[:, kept], reasons=reasons)
+
     def extended(self, other: HeadMeasures) -> HeadMeasures:
         """Return the same with another table's columns, which replace those of the same name."""
         kept = [i for i, name in enumerate(self.names) if name not in other.names]

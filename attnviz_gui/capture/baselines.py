@@ -91,12 +91,18 @@ def random_weights(
 
 
 def repeated(
-    model: LoadedModel, n: int = N_REPEATED, *, seed: int = SEED,
+    model: LoadedModel, n: int = N_REPEATED, *, shuffle: bool = False, seed: int = SEED,
     cancel: CancelToken | None = None,
 ) -> Capture:  # fmt: skip
     """Return a capture of `n` different random tokens, twice, between the tokenizer's special ones.
 
     Each token is named by its number. Source: Elhage et al. 2021, Olsson et al. 2022.
+
+    Parameters
+    ----------
+    shuffle
+        The same tokens in random order, so that what follows one of them says nothing of what
+        follows it the second time.
 
     Raises
     ------
@@ -123,6 +129,8 @@ def repeated(
     ids = np.concatenate([before, drawn, drawn, after]).astype(np.int64)
     special = np.zeros(len(ids), dtype=np.bool_)
     special[: len(before)] = special[len(ids) - len(after) :] = True
+    if shuffle:
+        ids = ids[_order(special, seed)]
     extras = {name: np.full(len(ids), values[at[0]]) for name, values in own.extras.items()}
     cut = Encoded(ids, special, None, None, extras)
     names = [str(number) for number in ids.tolist()]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 from attnviz_gui.analysis.catalogue import KEPT, PICTURE, REPEATED
 from attnviz_gui.analysis.heads import ALL_TEXTS, HeadMeasures, mean_of, measure_heads, table
 from attnviz_gui.analysis.likeness import Clusters, clusters_of, divergences, like
-from attnviz_gui.analysis.measures import BY_NAME
 
 if TYPE_CHECKING:
     import threading
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from attnviz_gui.capture.models import LoadedModel
     from attnviz_gui.capture.progress import Report
     from attnviz_gui.capture.record import Capture
 
@@ -88,33 +88,72 @@ class PictureRequest:
 
 @dataclass(frozen=True, eq=False)
 class BaselineRequest:
-    """Measure every head where there is nothing to find; needs the model, so in its worker."""
+    """Measure every head where there is nothing to find; needs the model, so in its worker.
+
+    Attributes
+    ----------
+    parts
+        What is measured there: ``attention``, ``pictures``, ``repeated``.
+    objective, rotary
+        Of the pictures.
+    """
 
     capture: Capture
     which: Baseline
     text: int = ALL_TEXTS
     with_special: bool = True
+    parts: tuple[str, ...] = ("attention",)
+    objective: str = "cosine"
+    rotary: bool = True
 
     def __call__(self, progress: Report, cancel: threading.Event) -> HeadMeasures:
         """Run the model (or one with random weights) once more on every text that counts."""
+        from attnviz_gui.capture.baselines import model_of, random_twin
+
+        progress(0, 0, f"{self._words}…")
+        model_of(self.capture)  # says so where there is none
+        found: HeadMeasures | None = None
+        if "attention" in self.parts or "pictures" in self.parts:
+            found = self._of_texts(progress, cancel)
+        if "repeated" in self.parts:
+            model = model_of(self.capture)
+            if self.which == "random":
+                model = random_twin(model, cancel=cancel)
+            repeated = RepeatedRequest(self.capture, self.text, self.with_special)
+            column = repeated.on(model, shuffle=self.which == "shuffled", cancel=cancel)
+            found = column if found is None else found.extended(column)
+        assert found is not None, "no part"
+        return found
+
+    @property
+    def _words(self) -> str:
+        return {"shuffled": "Shuffling tokens", "random": "Trying random weights"}[self.which]
+
+    def _of_texts(self, progress: Report, cancel: threading.Event) -> HeadMeasures:
         from attnviz_gui.capture.baselines import random_weights, shuffled
 
-        words = {"shuffled": "Shuffling tokens", "random": "Trying random weights"}[self.which]
         n = len(self.capture.texts)
         texts: Sequence[int] = range(n) if self.text == ALL_TEXTS else [self.text]
-        progress(0, 0, f"{words}…")
         way = shuffled if self.which == "shuffled" else random_weights
         tables = []
         for some, found in way(self.capture, texts, cancel=cancel):
             for nth, text in enumerate(some):
                 if text not in texts:
                     continue  # tensors are run as they came, all rows together
-                tables.append(
-                    measure_heads(found, nth, with_special=self.with_special, cancel=cancel)
-                )
+                tables.append(self._measure(found, nth, cancel))
                 done = len(tables)
-                progress(done, len(texts), f"{words}: text {done:,} of {len(texts):,}")
+                progress(done, len(texts), f"{self._words}: text {done:,} of {len(texts):,}")
         return mean_of(self.capture, self.text, tables)
+
+    def _measure(self, found: Capture, text: int, cancel: threading.Event) -> HeadMeasures:
+        names = None if "attention" in self.parts else ()
+        table = measure_heads(
+            found, text, with_special=self.with_special, names=names, cancel=cancel
+        )
+        if "pictures" in self.parts:
+            pictures = PictureRequest(found, text, self.with_special, self.objective, self.rotary)
+            table = table.extended(pictures(lambda *_: None, cancel))
+        return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,10 +166,18 @@ class RepeatedRequest:
 
     def __call__(self, progress: Report, cancel: threading.Event) -> HeadMeasures:
         """Run the model on the sequence."""
-        from attnviz_gui.capture.baselines import model_of, repeated
+        from attnviz_gui.capture.baselines import model_of
 
         progress(0, 0, "Reading a repeated random sequence…")
-        found = repeated(model_of(self.capture), cancel=cancel)
+        return self.on(model_of(self.capture), cancel=cancel)
+
+    def on(
+        self, model: LoadedModel, *, shuffle: bool = False, cancel: threading.Event | None = None
+    ) -> HeadMeasures:
+        """Return the column of a model of these heads, on the sequence or on it shuffled."""
+        from attnviz_gui.capture.baselines import repeated
+
+        found = repeated(model, shuffle=shuffle, cancel=cancel)
         own = measure_heads(
             found, 0, with_special=self.with_special, names=["induction"], cancel=cancel
         )
@@ -216,6 +263,3 @@ class TableRequest:
 
         progress(0, 0, f"Writing {self.path.name}…")
         return export_table(self.rows, self.path)
-
-
-ALL_MEASURES = tuple(BY_NAME)

@@ -80,6 +80,20 @@ def test_baselines_stand_beside_the_same_heads(recorded, which, text):
         assert math.isfinite(found.of(0, 0, "duplicate"))  # the same tokens, so "cat" is there
 
 
+@pytest.mark.parametrize("which", ["shuffled", "random"])
+def test_every_measure_has_its_baselines(recorded, which):
+    parts = "attention", "pictures", "repeated"
+    whole, _ = run(BaselineRequest(recorded, which, 0, parts=parts))
+    few, _ = run(BaselineRequest(recorded, which, 0, parts=parts[1:]))
+    assert set(few.names) == {each.name for each in PICTURE} | {"induction_repeated"}
+    assert set(whole.names) - set(few.names) == set(measure_heads(recorded, 0).names)
+    for name in few.names:
+        np.testing.assert_array_equal(whole.column(name), few.column(name))
+    own, _ = run(RepeatedRequest(recorded, 0))
+    assert not np.allclose(few.column("induction_repeated"), own.values[:, 0])
+    assert not [name for name in whole.without("kept_").names if name.startswith("kept_")]
+
+
 def test_rows_of_tensors_keep_their_numbers():
     module = attnviz_gui.load_model("bundled").module
     import torch

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from attnviz_gui.analysis.catalogue import PICTURE, REPEATED
+from attnviz_gui.analysis.catalogue import BASELINES, KEPT, PICTURE, REPEATED
 from attnviz_gui.analysis.heads import ALL_TEXTS
+from attnviz_gui.analysis.measures import MEASURES
 from attnviz_gui.errors import InputError
 from attnviz_gui.jobs.measuring import (
+    Baseline,
     BaselineRequest,
     ClusterRequest,
     Likeness,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 REST_MS = 200  # going through texts waits for no measure
 N_GROUPS = 6
+# The first column of each part of the table.
+FIRST = {"attention": MEASURES[0].name, "pictures": PICTURE[0].name, "repeated": REPEATED.name}
 
 
 @dataclass(frozen=True)
@@ -217,10 +221,24 @@ class Measuring(QObject):
         elif wanted.repeated and REPEATED.name not in found.names:
             self._begin("repeated", RepeatedRequest(*basis), 1)
         else:
-            for which in ("shuffled", "random"):
-                if getattr(wanted, which) and which not in found.baselines:
-                    self._begin(which, BaselineRequest(capture, which, *basis[1:]), 1)
+            both: tuple[Baseline, ...] = "shuffled", "random"
+            for which in both:
+                parts = self._lacking(found, which) if getattr(wanted, which) else ()
+                if parts:
+                    kind = self._picture_kind()
+                    self._begin(which, BaselineRequest(capture, which, *basis[1:], parts, *kind), 1)
                     return
+
+    def _lacking(self, found: HeadMeasures, which: str) -> tuple[str, ...]:
+        """Return which parts of the table a baseline has not been measured for."""
+        beside = found.baselines.get(which)
+        names = () if beside is None else beside.names
+        wanted = {
+            "attention": True, "pictures": self.wanted.pictures, "repeated": self.wanted.repeated,
+        }  # fmt: skip
+        return tuple(
+            part for part, first in FIRST.items() if wanted[part] and first not in names
+        )  # fmt: skip
 
     def _basis(self) -> tuple[Capture, int, bool]:
         capture = self.document.capture
@@ -291,8 +309,13 @@ class Measuring(QObject):
             self._pictures_of = None
             self._show(found)
         elif before is not None:
-            if option in ("shuffled", "random"):
-                self._show(before.beside(option, found))
+            if option in BASELINES:
+                there = before.baselines.get(option)
+                self._show(before.beside(option, there.extended(found) if there else found))
+            elif option == "pictures":
+                for which, there in before.baselines.items():  # of another objective, perhaps
+                    before = before.beside(which, there.without(KEPT))
+                self._show(before.extended(found))
             else:
                 self._show(before.extended(found))
 
