@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.panels.banner import Banner
     from attnviz_gui.ui.panels.text_bar import TextBar
 
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+
 
 class Runs(QObject):
     """What Run, a chosen model, an opened file and typing during a run set going."""
@@ -35,6 +37,7 @@ class Runs(QObject):
     model_ran = Signal(object)  # the source of a model that has just given a picture
     opened = Signal(str, str)  # what was opened, captures or texts, and its path
     lost = Signal(str, str)  # what is gone: models, captures or texts, and its path
+    picture_given = Signal(object, object)  # a picture's file, and the model's folder beside it
 
     def __init__(
         self, bar: TextBar, banner: Banner, runner: Runner, document: Document, parent: QObject
@@ -82,6 +85,9 @@ class Runs(QObject):
         others = [path for path in paths if not path.is_dir()]
         if len(models) > 1 or len(others) > 1:
             self._note = "Only one text and one model folder are opened at a time: the first ones."
+        if others and others[0].suffix.lower() in PICTURES:
+            self.picture_given.emit(others[0].absolute(), models[0].absolute() if models else None)
+            return
         if models and others and others[0].suffix != ".safetensors":
             self.open_text(others[0], str(models[0].absolute()))
             return
@@ -102,6 +108,8 @@ class Runs(QObject):
         try:
             if path.is_dir():
                 self.run_model(str(path))
+            elif path.suffix.lower() in PICTURES:
+                self.picture_given.emit(path, None)
             elif path.suffix == ".safetensors":
                 _refuse_pipe(path)
                 self._open_capture(path)

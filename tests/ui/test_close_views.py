@@ -13,6 +13,7 @@ from PySide6.QtGui import QColor, QImage
 from attnviz_gui.analysis.rollout import rollout
 from attnviz_gui.analysis.value_weighted import value_weighted
 from attnviz_gui.session.document import Document, Focus
+from attnviz_gui.session.mix import Mix
 from attnviz_gui.session.watch import WatchedPair
 from attnviz_gui.ui.explore.close_views import CloseViews
 from attnviz_gui.ui.explore.view_panel import AsShown
@@ -367,6 +368,31 @@ def test_two_thousand_tokens_scroll_and_only_rows_in_view_are_computed(shown: An
     moved = view.move_focus(document.pinned, 1, 0)
     assert moved == Focus(query=1501)
     assert view.head_room <= view.row_y(1501) <= view.viewport().height()
+
+
+# -- several heads as one --------------------------------------------------------------------
+
+
+def test_of_several_heads_as_one_each_shows_what_it_can(shown: Any, capybara: Capture) -> None:
+    document = on(capybara, 1, 7)
+    views = [shown(kind, document) for kind in VIEWS]
+    document.show_mix(Mix(((1, 2), (1, 7)), "mean"))
+    dimensions, weighted, rolled, lines = views
+    assert "no queries and keys" in dimensions.sentence()
+    assert "no value vectors" in weighted.sentence()
+    assert rolled.sentence() == ""
+    mean = (capybara.head(1, 2).attention + capybara.head(1, 7).attention) / 2
+    (drawn,) = lines.lines(lines.viewport().height())[0]
+    assert np.allclose(mean[drawn.query, drawn.key], drawn.weight, atol=1e-6)
+    assert document.picture.title in lines.title()
+    document.hover(2)
+    for view in views:
+        assert colors(view.grab().toImage()) > 3
+        view.numbers()
+    lines.toggle_head(7)
+    (drawn,) = lines.lines(lines.viewport().height())[0]
+    own = capybara.head(1, 7).attention
+    assert np.allclose(own[drawn.query, drawn.key], drawn.weight, atol=1e-6)
 
 
 # -- in the window ---------------------------------------------------------------------------

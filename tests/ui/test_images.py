@@ -212,7 +212,7 @@ def test_any_number_of_patches_any_size_and_a_figure(shown: Any, side: int) -> N
 def picture(path: Path, height: int = 48, width: int = 64) -> Path:
     pixels = landscape(height, width)
     image = QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888)
-    assert image.save(str(path))
+    assert image.save(str(path), path.suffix[1:].upper())
     return path
 
 
@@ -257,4 +257,11 @@ def test_in_the_window_a_picture_is_opened_with_a_model_from_a_folder(
     window.set_theme("dark")
     window.document.show_head(0, 2)
     assert "L0 H2" in part.panel.header.title.whole
+    # Dropped on the window: a picture alone, or with its model.
+    other = picture(tmp_path / "other.PNG", 40, 40)
+    window.runs.open(other)
+    qtbot.waitUntil(lambda: window.document.capture.texts == ("other.PNG",), timeout=20_000)
+    part.source = None
+    window.runs.open_all([folder, path])
+    qtbot.waitUntil(lambda: window.document.capture.texts == ("landscape.png",), timeout=20_000)
     window.close()

@@ -14,6 +14,7 @@ from attnviz_gui.errors import InputError
 from attnviz_gui.jobs.images import ImageRequest
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.parts import Part, PartDock
+from attnviz_gui.ui.runs import PICTURES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.main_window import MainWindow
     from attnviz_gui.ui.theme import Theme
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 _LONGEST = 4096  # pixels of a side that are kept of a large picture
 
 
@@ -42,6 +42,7 @@ class Images(Part):
         action = window.explore_menu.addAction("Open a picture…")
         action.setStatusTip("Run an image model (ViT, DeiT, DINOv2 …) on a picture.")
         action.triggered.connect(self.choose_picture)
+        window.runs.picture_given.connect(self.take)
 
     def make(self) -> QWidget:
         """Make the panel's content."""
@@ -70,7 +71,7 @@ class Images(Part):
         """Let the user look for a picture."""
         dialog = QFileDialog(self.window, "Picture")
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        kinds = " ".join(f"*{suffix}" for suffix in SUFFIXES)
+        kinds = " ".join(f"*{suffix}" for suffix in PICTURES)
         dialog.setNameFilter(f"Pictures ({kinds})")
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(lambda path: self.open_picture(Path(path)))
@@ -94,6 +95,13 @@ class Images(Part):
         self._waiting = None
         if path is not None:
             self.open_picture(path)
+
+    def take(self, path: Path, folder: Path | None) -> None:
+        """Open a picture that was dropped or named, with the model that came with it if any."""
+        if folder is not None:
+            self.source = str(folder)
+            self._name_model()
+        self.open_picture(path)
 
     def open_picture(self, path: Path) -> None:
         """Run the image model on a picture; without one, ask for it first."""

@@ -114,7 +114,7 @@ class DimensionsView(PaintedView):
     def shown(self) -> Bars | Table | None:
         """What is drawn: bars of a pair, or the table of a token; None without a picture."""
         picture = self.document.picture
-        if picture is None:
+        if picture is None or picture.mix is not None:
             return None
         if self._drawn is None:
             focus = self.document.focus
@@ -166,6 +166,11 @@ class DimensionsView(PaintedView):
     def draw_focus(self) -> None:
         """Take another pair or token."""
         self._drawn = self._image = None
+
+    def sentence(self) -> str:
+        """Several heads as one have no vectors to take apart."""
+        picture = self.document.picture
+        return "" if picture is None or picture.mix is None else picture.mix.no_vectors
 
     # -- in words ----------------------------------------------------------------------------
 

@@ -207,7 +207,7 @@ class ImagePatchesView(PaintedView):
             beside = float(share.values[list(side.others)].sum())
             parts.append(f"{number(100 * beside, 2)} % on {_listed(tokens, side.others)}")
         frame = self.document.frame
-        if frame is not None:
+        if frame is not None and picture.mix is None:
             kept = float(frame.projection.explained.sum())
             parts.append(f"plane {number(100 * kept, 2)} % of variance")
         if self.image.scaled == "min-max":
@@ -427,6 +427,12 @@ class ImagePatchesView(PaintedView):
     def _paint_plane(self, p: QPainter, share: Share) -> None:
         picture, frame = self.document.picture, self.document.frame
         area = self._plane
+        if picture is not None and picture.mix is not None:
+            self._spots = None
+            p.setPen(self.theme.color("muted"))
+            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+            p.drawText(area, flags, picture.mix.no_vectors)
+            return
         if picture is None or frame is None or min(area.width(), area.height()) < 60:
             self._spots = None
             return

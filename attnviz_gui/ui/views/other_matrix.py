@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QPainter
 
 from attnviz_gui.session.words import number
-from attnviz_gui.ui.theme import LARGE, font
 from attnviz_gui.ui.views.color_scale import ColorScale, color_scale, round_up
 from attnviz_gui.ui.views.heatmap import HeatmapView, short
 from attnviz_gui.ui.views.painted import first_choices
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from PySide6.QtGui import QPaintEvent
     from PySide6.QtWidgets import QWidget
 
     from attnviz_gui.session.document import Document, Focus
@@ -39,7 +35,6 @@ class OtherMatrix(HeatmapView):
         super().__init__(document, theme, parent)
         self.choices = first_choices(self.choosable)
         self.bar.title = self.legend
-        self._sentence = ""
 
     # -- for subclasses ----------------------------------------------------------------------
 
@@ -47,8 +42,8 @@ class OtherMatrix(HeatmapView):
         """Return the matrix among the visible tokens; None where there is none (yet)."""
         return None
 
-    def sentence(self) -> str:
-        """Say why there is no matrix, or that one is on its way."""
+    def reason(self) -> str:
+        """Say why there is no matrix of the document's picture, or that one is on its way."""
         return ""
 
     def describe_pair(self, picture: Picture, query: int, key: int, value: float) -> list[str]:
@@ -58,6 +53,10 @@ class OtherMatrix(HeatmapView):
     def mask_of(self, picture: Picture) -> npt.NDArray[np.bool_]:
         """Return the pairs that have a number, (T_q, T_k)."""
         return picture.mask
+
+    def sentence(self) -> str:
+        """Why there is nothing to show; empty where there is."""
+        return self.empty if self.document.picture is None else self.reason()
 
     # -- choices -----------------------------------------------------------------------------
 
@@ -112,8 +111,6 @@ class OtherMatrix(HeatmapView):
 
     def draw_picture(self) -> None:
         """Draw another head; a sink has no value and no place among tokens."""
-        self._sentence = self.sentence()
-        self.ci.setOpacity(0 if self._sentence else 1)
         super().draw_picture()
         if self._has_sink:
             self._has_sink = False
@@ -143,15 +140,3 @@ class OtherMatrix(HeatmapView):
         if self.shares:
             return color_scale(self.document.options.color_scale, top, n_keys)
         return ColorScale(0.0, round_up(top))
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the matrix, or the sentence in its place."""
-        super().paintEvent(event)
-        if self._sentence and self.document.picture is not None:
-            painter = QPainter(self.viewport())
-            painter.setFont(font(LARGE))
-            painter.setPen(self.theme.color("muted"))
-            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            area = self.viewport().rect().adjusted(24, 24, -24, -24)
-            painter.drawText(area, flags, self._sentence)
-            painter.end()

@@ -143,7 +143,7 @@ class RolloutView(OtherMatrix):
             return str(error)
         return ""
 
-    def sentence(self) -> str:
+    def reason(self) -> str:
         """Say why there is nothing to see, or that it is being computed."""
         refusal = self.refusal()
         if refusal or self.whole() is not None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's, those that mean nothing else in the window first.
 HEAD_COLORS = ("#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#E69F00")
+MIXED = -1  # several heads that the document shows as one
 MOST = 4000  # lines in one picture; the strongest are drawn
 ROW = 20.0  # pixels of a token
 SQUARE = 18.0  # pixels of a head's square
@@ -101,18 +102,18 @@ class TextLinesView(PaintedView):
             return ()
         n = picture.capture.layers[picture.layer].n_heads
         chosen = {h for h in self._heads if h < n}
-        return tuple(sorted(chosen)) or (picture.head,)
+        return tuple(sorted(chosen)) or (MIXED if picture.mix is not None else picture.head,)
 
     def toggle_head(self, head: int) -> None:
         """Draw a head's lines, or no longer; the last one stays."""
-        chosen = set(self.heads)
+        chosen = set(self.heads) - {MIXED}
         chosen ^= {head}
         self.choose_heads(chosen)
 
     def choose_heads(self, heads: set[int]) -> None:
         """Draw these heads' lines; none means the head on show, whichever that is."""
         picture = self.document.picture
-        follows = picture is not None and heads == {picture.head}
+        follows = picture is not None and picture.mix is None and heads == {picture.head}
         self._heads = () if follows else tuple(sorted(heads))
         self._slots_of = {h: s for h, s in self._slots_of.items() if h in self.heads}
         self._repaint()
@@ -203,7 +204,7 @@ class TextLinesView(PaintedView):
 
     def _rows(self, picture: Picture, head: int, begin: int, end: int) -> FloatArray:
         """Return some queries' attention in a head of the layer, (rows, T_k) of visible tokens."""
-        if head == picture.head:
+        if head == (MIXED if picture.mix is not None else picture.head):
             return picture.attention[begin:end]
         asked = head, begin, end
         if asked not in self._rows_kept:
@@ -227,6 +228,8 @@ class TextLinesView(PaintedView):
         if picture is None:
             return "Text with lines"
         heads = self.heads
+        if heads == (MIXED,):
+            return f"Text with lines  {picture.title}"
         if len(heads) == 1:
             group = f" · {picture.group}" if picture.group else ""
             return f"Text with lines  L{picture.layer} H{heads[0]}{group}"
@@ -452,7 +455,8 @@ class TextLinesView(PaintedView):
             name = (picture.key_tokens if by_query else picture.query_tokens)[other]
             way = "to" if by_query else "from"
             weight = number(float(of.weight[best]))
-            said.append(f"H{of.head}: most {way} {elided(name, self._metrics, 120)} {weight}")
+            whose = "most" if of.head == MIXED else f"H{of.head}: most"
+            said.append(f"{whose} {way} {elided(name, self._metrics, 120)} {weight}")
         token = (picture.query_tokens if by_query else picture.key_tokens)[
             focus.query if focus.query is not None else focus.key or 0
         ]

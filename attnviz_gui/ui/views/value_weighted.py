@@ -54,6 +54,13 @@ class ValueWeightedView(OtherMatrix):
         self.shares = self.choices["rows"] == "share"
         self.bar.title = "share of |a v|" if self.shares else "|a v|"
 
+    def reason(self) -> str:
+        """Several heads as one bring no values of their own."""
+        picture = self.document.picture
+        if picture is None or picture.mix is None:
+            return ""
+        return f"A {picture.mix.how} of heads has no value vectors of its own; choose one head."
+
     def values(self) -> FloatArray | None:
         """Return the norms among the visible tokens; shares are of the whole row."""
         picture = self.document.picture
