@@ -199,8 +199,13 @@ def test_heads_like_this_one_come_in_order(qtbot, part, window):
     assert part.panel.rows()[1][:2] == [1, 2]
     window.document.show_head(0, 0)  # the question stays
     assert "from L1 H2" in part.panel.model.columns[2].title
+    child(window, "measures_like").click()  # another head: asked anew
+    settled(qtbot, part)
+    assert "from L0 H0" in part.panel.model.columns[2].title
+    assert child(window, "measures_like").isChecked()
     child(window, "measures_like").click()
     assert "likeness" not in keys(part)
+    assert not child(window, "measures_like").isChecked()
 
 
 def test_groups_are_a_column(qtbot, part, window):

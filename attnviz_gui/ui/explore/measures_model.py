@@ -92,7 +92,8 @@ def columns_of(
         labels = np.where(clusters.labels > 0, clusters.labels, np.nan)
         typical = ", ".join(f"{n}: L{i} H{h}" for n, (i, h) in clusters.typical.items())
         words = f"{tip(CLUSTER)}\nThe most typical head of each: {typical}."
-        found.append(Column(CLUSTER.name, CLUSTER.title, words, labels, {}))
+        gaps = dict.fromkeys(np.flatnonzero(np.isnan(labels)).tolist(), "it attends to nothing")
+        found.append(Column(CLUSTER.name, CLUSTER.title, words, labels, gaps))
     for name in measures.names:
         if name in hidden:
             continue

@@ -232,7 +232,7 @@ class MeasuresPanel(QWidget):
         self.scope.activated.connect(lambda _: want(all_texts=self.scope.currentData()))
         self.special.toggled.connect(lambda on: want(with_special=on))
         self.filter.textChanged.connect(self._on_filter)
-        self.like.clicked.connect(self._on_like)
+        self.like.clicked.connect(lambda _on: self._on_like())
         self.group.clicked.connect(self._on_groups)
         self.n_groups.valueChanged.connect(lambda _: self._on_groups(self.group.isChecked()))
         self.cancel.clicked.connect(self.measuring.cancel)
@@ -423,10 +423,12 @@ class MeasuresPanel(QWidget):
             layer, head = self.model.heads[self.proxy.mapToSource(self.proxy.index(row, 0)).row()]
             self.document.show_head(layer, head)
 
-    def _on_like(self, on: bool) -> None:
+    def _on_like(self) -> None:
+        """Ask about the head on show; where it has been asked about, no longer."""
         picture = self.document.picture
-        on = on and picture is not None
-        self.measuring.want(like=(picture.layer, picture.head) if on and picture else None)
+        here = None if picture is None else (picture.layer, picture.head)
+        self.measuring.want(like=None if here == self.measuring.wanted.like else here)
+        self._follow_wanted()
 
     def _on_groups(self, on: bool) -> None:
         self.measuring.want(groups=self.n_groups.value() if on else 0)
