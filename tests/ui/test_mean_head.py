@@ -90,7 +90,7 @@ def test_plane_and_scatter_say_why_they_rest_and_come_back(qtbot, window):
     shown(qtbot, window, "mean of 4 heads of layer 0")
     for view in (window.embedding, window.scatter):
         assert view.why_nothing() == sentence and not view.isEnabled()
-        assert view.ci.opacity() == 0
+        assert view.ci.opacity() == 0 and view.numbers() == ""
     assert window.heatmap.why_nothing() == "" and window.heatmap.isEnabled()
     assert window.embedding.grab().toImage() != before
     proof = child(window, "proof")

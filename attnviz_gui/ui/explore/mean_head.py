@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QListView,
     QListWidget,
     QListWidgetItem,
     QPushButton,
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.main_window import MainWindow
 
 EMPTY = "Run a text, and its layers and heads are listed here."
+CHOOSE = "Tick layers and heads; each ticked head of each ticked layer counts."
 ABOUT = (
-    "The attention of every chosen head in every chosen layer, taken together pair by pair. It "
-    "has no queries and keys of its own, so plane and scatter rest. Arrow keys leave it."
+    "The attention of every chosen head in every chosen layer, taken together pair by pair.\n"
+    "It has no queries and keys of its own, so plane and scatter rest. Arrow keys leave it."
 )
 
 
@@ -47,6 +49,7 @@ class MeanPanel(QWidget):
         self._of: Capture | None = None
         self.setObjectName("mean_head")
         self.setAccessibleName("Mean of heads")
+        self.setToolTip(ABOUT)
         self._make()
         self._lay_out()
         document.picture_changed.connect(self.follow)
@@ -87,9 +90,9 @@ class MeanPanel(QWidget):
 
     def _lay_out(self) -> None:
         lists = QGridLayout()
-        for column, (words, box) in enumerate((("Layers", self.layers), ("Heads", self.heads))):
-            lists.addWidget(QLabel(words), 0, column)
-            lists.addWidget(box, 1, column)
+        for row, (words, box) in enumerate((("Layers", self.layers), ("Heads", self.heads))):
+            lists.addWidget(QLabel(words), row, 0, Qt.AlignmentFlag.AlignTop)
+            lists.addWidget(box, row, 1)
         rows = [QHBoxLayout() for _ in range(3)]
         for button in self.quick:
             rows[0].addWidget(button)
@@ -167,12 +170,18 @@ class MeanPanel(QWidget):
         if capture is None:
             self.told.setText(EMPTY)
         elif mix is None:
-            self.told.setText(ABOUT)
+            self.told.setText(CHOOSE)
         else:
-            self.told.setText(f"On show: {mix.words(capture)}. {ABOUT}")
+            self.told.setText(f"On show: {mix.words(capture)}. Arrow keys leave it.")
 
     def _list(self, name: str, accessible: str, tip: str) -> QListWidget:
         box = QListWidget()
+        box.setFlow(QListView.Flow.LeftToRight)
+        box.setWrapping(True)
+        box.setResizeMode(QListView.ResizeMode.Adjust)
+        box.setUniformItemSizes(True)
+        box.setFrameShape(QListWidget.Shape.NoFrame)
+        box.setMinimumHeight(2 * (box.fontMetrics().height() + 8))
         box.setObjectName(name)
         box.setAccessibleName(accessible)
         box.setToolTip(tip)

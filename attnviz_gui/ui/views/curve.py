@@ -339,6 +339,9 @@ class CurveView(QWidget):
         words = f"Undefined here: {self.reason()}."
         if self.curve is not None and self.curve.best is None:
             words = f"Undefined: {self.curve.reason}."
+        picture = self.document.picture
+        if picture is not None and picture.mix is not None:
+            words = f"Undefined: a {picture.mix.how} of heads has no queries and keys."
         box = p.boundingRect(area, flags, words)
         p.fillRect(box.adjusted(-4, -2, 4, 2), self.theme.color("window", 0.9))
         p.setPen(self.theme.color("text"))

@@ -119,7 +119,7 @@ class EmbeddingView(View):
 
     def numbers(self) -> str:
         """Share of variance in the plane and mean drawn length of the lines, before → after."""
-        if self.document.picture is None:
+        if self.why_nothing():
             return ""
         of = "" if self.document.corpus is None else f"in text {self._picture.text + 1}: "
         return content.numbers(self._frames, self._pairs, of)

@@ -135,7 +135,7 @@ class ScatterView(View):
     def numbers(self) -> str:
         """Both r, and how many pairs are drawn how."""
         source = self._source
-        if self.document.picture is None or source is None or self._pairs is None:
+        if self.why_nothing() or source is None or self._pairs is None:
             return ""
         r = [number(f.correlation) for f in source.frames]
         words = f"r {r[0]} → {r[1]}" if r != ["undefined"] * 2 else "r undefined"
