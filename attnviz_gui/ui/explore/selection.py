@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.theme import Theme
 
 ICON = 14  # pixels
+_REST_MS = 60  # before all lit pairs of very many are looked for: the selection is painted first
 WORDS: dict[Tool, tuple[str, str]] = {
     "move": ("&Move", "Drag moves the picture."),
     "rectangle": ("Select with a &rectangle", "Drag selects what is in a rectangle."),
@@ -51,7 +52,8 @@ class SelectionPart(Part):
         super().__init__(window)
         self.worker = Worker("brush")
         self.seekers = [
-            Offloader(self.worker, window.actions_.geometry_failed, self) for _ in range(2)
+            Offloader(self.worker, window.actions_.geometry_failed, self, rest_ms=rest)
+            for rest in (0, _REST_MS)
         ]
         window.scatter.seek, window.scatter.lighten = self.seekers
         self.brushes = [Brush(view) for view in window.views]

@@ -144,7 +144,10 @@ class SelectionPanel(QWidget):
         self.table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.table.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
         header = self.table.horizontalHeader()
+        header.setMinimumSectionSize(44)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for section, widest in ((1, "query and key"), (2, "text ▾ 00"), (3, "position ▾")):
+            header.resizeSection(section, self.fontMetrics().horizontalAdvance(widest) + 12)
         header.setSortIndicator(2, Qt.SortOrder.AscendingOrder)
         self.table.setSortingEnabled(True)
         self.empty = QLabel(EMPTY)

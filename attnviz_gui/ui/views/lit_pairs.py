@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Float32 = npt.NDArray[np.float32]
     IndexArray = npt.NDArray[np.intp]
     BoolArray = npt.NDArray[np.bool_]
+    Block = tuple[int, int, Float32, Float32, BoolArray | None]
 
 ROWS = 1 << 19  # pairs at once
 
@@ -111,24 +112,41 @@ def pairs_inside(
         When nobody waits any more.
     """
     queries, keys = [np.zeros(0, dtype=np.intp)], [np.zeros(0, dtype=np.intp)]
-    for first, start, x, y, allowed in _blocks(source):
+    for blocks in _together(_blocks(source)):
         if not wanted():
             raise Unwanted
-        across, down = area.across(x.ravel()), area.down(y.ravel())
+        # Of many small texts at once: the outline's edges are then gone through once for them.
+        across = area.across(np.concatenate([x.ravel() for _, _, x, _, _ in blocks]))
+        down = area.down(np.concatenate([y.ravel() for _, _, _, y, _ in blocks]))
         inside = region.contains(across, down)
         inside &= (across >= 0) & (across < area.width) & (down >= 0) & (down < area.height)
-        inside = inside.reshape(x.shape)
-        if allowed is not None:
-            inside &= allowed
-        i, j = np.nonzero(inside)
-        queries.append(i + first)
-        keys.append(j + start)
+        end = 0
+        for first, start, x, _, allowed in blocks:
+            begin, end = end, end + x.size
+            here = inside[begin:end]
+            if allowed is not None:
+                here = here & allowed.ravel()
+            i, j = np.divmod(np.flatnonzero(here), x.shape[1] or 1)
+            queries.append(i + first)
+            keys.append(j + start)
     return np.concatenate(queries), np.concatenate(keys)
 
 
-def _blocks(
-    source: Source,
-) -> Iterator[tuple[int, int, Float32, Float32, BoolArray | None]]:
+def _together(blocks: Iterator[Block]) -> Iterator[list[Block]]:
+    """Yield blocks in lists that hold `ROWS` pairs or a little more."""
+    some: list[Block] = []
+    size = 0
+    for block in blocks:
+        some.append(block)
+        size += block[2].size
+        if size >= ROWS:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _blocks(source: Source) -> Iterator[Block]:
     """Yield the first query and key of blocks of pairs, their x and y, and which are allowed."""
     if isinstance(source, AllTexts):
         live = source.corpus.live
