@@ -95,6 +95,10 @@ def test_plane_and_scatter_say_why_they_rest_and_come_back(qtbot, window):
     assert window.embedding.grab().toImage() != before
     proof = child(window, "proof")
     assert proof.text() == "A mean of heads has no a and no c."
+    window.honesty.show()
+    answer = child(window, "answer_head")
+    assert answer.text() == "a mean of heads has no queries and keys"
+    assert child(window, "honesty_table").rowCount() == 0
     window.fitting.fit()
     assert child(window, "fit_line").text() == sentence
     assert not window.fitting.runner.running

@@ -225,6 +225,10 @@ class HonestyPanel(QWidget):
     def _follow(self) -> None:
         """Ask for the measures of where the sliders stand, if they can be seen."""
         picture, frame = self.document.picture, self.document.frame
+        if picture is not None and picture.mix is not None:
+            self._asked = self._shown = self.measured = None  # no vectors, so nothing is kept
+            self._show()
+            return
         if picture is None or frame is None or self.document.dragging or not self.isVisible():
             self._show()
             return
@@ -267,7 +271,11 @@ class HonestyPanel(QWidget):
 
     def _show_answers(self) -> None:
         found = self.measured
-        here: Closer | str | None = found.answer if found is not None else "no picture yet"
+        picture = self.document.picture
+        why = "no picture yet"
+        if picture is not None and picture.mix is not None:
+            why = f"a {picture.mix.how} of heads has no queries and keys"
+        here: Closer | str | None = found.answer if found is not None else why
         # Where there is nothing to compute the answers take the button's room.
         self.compute.setVisible(None in self._answers)
         for label, answer in zip(self.answers, (here, *self._answers), strict=True):

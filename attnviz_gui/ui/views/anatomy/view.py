@@ -173,7 +173,7 @@ class AnatomyView(QWidget):
         picture = self.document.picture
         if picture is None:
             return "How it is computed"
-        return f"How {picture.name} is computed"
+        return f"How L{picture.layer} H{picture.head} is computed"
 
     def numbers(self) -> str:
         """Where it stands in the model, and how far both ways are apart."""
