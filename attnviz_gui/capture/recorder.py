@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from attnviz_gui.capture.batches import batches, join
+from attnviz_gui.capture.budget import budget, expected_bytes
 from attnviz_gui.capture.call import OtherWay
 from attnviz_gui.capture.convert import (
     check_names,
@@ -33,6 +34,7 @@ from attnviz_gui.capture.names import Names, names_of_rows, rows_of_names
 from attnviz_gui.capture.progress import raise_if_cancelled
 from attnviz_gui.capture.record import Capture
 from attnviz_gui.capture.run import alone, cannot_run, count_layers, run
+from attnviz_gui.capture.spill import Kept
 from attnviz_gui.capture.text import check_text, fit_text
 from attnviz_gui.capture.tokens import Encoded, encode, labels
 from attnviz_gui.capture.verify import Verifier
@@ -133,12 +135,19 @@ def record_texts(
     model: LoadedModel,
     texts: Sequence[str],
     *,
+    most_bytes: int | None = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Capture:
     """Record many texts; when `cancel` is set, those that are done by then.
 
     `Capture.texts_asked` says how many there were to be.
+
+    Parameters
+    ----------
+    most_bytes
+        What the capture may take of the memory; one that is larger goes to a file. By default a
+        share of what is free.
 
     Raises
     ------
@@ -149,7 +158,7 @@ def record_texts(
     """
     encoded = [check_text(model, text) for text in texts]
     names = _names(model, encoded, None)
-    return _record(model, texts, encoded, names, progress, cancel, keep=True)
+    return _record(model, texts, encoded, names, progress, cancel, keep=True, most_bytes=most_bytes)
 
 
 def record_cut(
@@ -233,18 +242,21 @@ def _names(model: LoadedModel, encoded: list[Encoded], tokens: object) -> tuple[
 def _record(
     model: LoadedModel, texts: Sequence[str], encoded: list[Encoded],
     names: tuple[list[str], ...], progress: Progress | None, cancel: CancelToken | None,
-    *, cut_from: int | None = None, keep: bool = False,
+    *, cut_from: int | None = None, keep: bool = False, most_bytes: int | None = None,
 ) -> Capture:  # fmt: skip
     """Run texts, those of one length together, so that none is padded.
 
-    With `keep` a cancelled run gives what it has done, where that is something.
+    With `keep` a cancelled run gives what it has done, where that is something. Beyond
+    `most_bytes`, by default a share of the free memory, vectors go to a file (`spill`).
     """
     way: Way | None = None
     layers: tuple[Layer, ...] = ()
     places: list[Place] = []
-    records: list[tuple[LayerRecord, ...]] = [()] * len(encoded)
     waiting = batches([len(cut) for cut in encoded])
     report = _Report(progress, cancel, len(waiting), count_layers(model.module))
+    room = budget() if most_bytes is None else most_bytes
+    n_bytes = expected_bytes(model, [len(cut) for cut in encoded])
+    store = Kept(len(encoded), to_file=n_bytes > room, n_bytes=n_bytes)
     with alone(cancel):
         started = time.perf_counter()
         while waiting:
@@ -273,10 +285,12 @@ def _record(
                     "capture; record the texts one at a time."
                 )
             for row, i in enumerate(batch):
-                records[i] = convert(calls, forward, row, _of_text(names[i], encoded[i]))
+                store.add(i, convert(calls, forward, row, _of_text(names[i], encoded[i])))
             report.text_done()
+        store.finish()
         seconds = time.perf_counter() - started
     assert way is not None
+    records = store.records
     done = [i for i, of_text in enumerate(records) if of_text]
     for i in done:
         _refuse_nonsense(model, records[i])
