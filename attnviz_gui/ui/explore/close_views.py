@@ -57,7 +57,10 @@ class CloseViews(Part):
         from attnviz_gui.ui.views.dimensions import DimensionsView
 
         view = DimensionsView(self.document, self.window.theme)
-        return self._panel(view, "Dimensions of q·k")
+        panel = self._panel(view, "Dimensions of q·k")
+        pick = panel.picks["rotary"]
+        view.titled.connect(lambda: pick.setVisible(view.has_rotary))
+        return panel
 
     def _value_weighted(self) -> QWidget:
         from attnviz_gui.ui.views.value_weighted import ValueWeightedView

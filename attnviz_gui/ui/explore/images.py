@@ -60,8 +60,8 @@ class Images(Part):
         self.model_button.setObjectName("image_model")
         self.model_button.setAccessibleName("Choose the image model")
         self.model_button.clicked.connect(self.choose_model)
-        panel.add_option(self.open_button)
-        panel.add_option(self.model_button)
+        panel.add_option(self.open_button, below=True)
+        panel.add_option(self.model_button, below=True)
         self._name_model()
         return panel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from attnviz_gui.ui.panels.dock import PanelHeader
 from attnviz_gui.ui.panels.view_options import Choice
@@ -66,7 +66,8 @@ class ViewPanel(QWidget):
             self.picks[one.name] = pick
             self.row.addWidget(pick)
         self.row.addStretch(1)
-        column = QVBoxLayout(self)
+        self.second: QHBoxLayout | None = None
+        column = self.column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.header)
@@ -89,16 +90,17 @@ class ViewPanel(QWidget):
         super().hideEvent(event)
         self.stop()
 
-    def add_option(self, widget: QWidget) -> None:
-        """Put another control beside the choices."""
-        self.row.insertWidget(self.row.count() - 1, widget)
-
-    def add_note(self, words: str) -> QLabel:
-        """Put a quiet line at the right end of the choices."""
-        note = QLabel(words)
-        note.setProperty("quiet", True)
-        self.row.addWidget(note)
-        return note
+    def add_option(self, widget: QWidget, *, below: bool = False) -> None:
+        """Put another control beside the choices, or in a row `below` them."""
+        if not below:
+            self.row.insertWidget(self.row.count() - 1, widget)
+            return
+        if self.second is None:
+            self.second = QHBoxLayout()
+            self.second.setContentsMargins(8, 0, 8, 2)
+            self.second.addStretch(1)
+            self.column.insertLayout(2, self.second)
+        self.second.insertWidget(self.second.count() - 1, widget)
 
     def follow(self) -> None:
         """Show the view's title and numbers."""

@@ -126,6 +126,12 @@ class DimensionsView(PaintedView):
                 self._drawn = self._table(picture, focus)
         return self._drawn
 
+    @property
+    def has_rotary(self) -> bool:
+        """Whether the head on show has vectors before a rotary embedding."""
+        picture = self.document.picture
+        return picture is not None and picture.source.unrotated is not None
+
     def _bars(self, picture: Picture, query: int, key: int) -> Bars:
         i, j = int(picture.query_index[query]), int(picture.key_index[key])
         taken = pair_products(picture.source, i, j, rotated=self.choices["rotary"] == "after")

@@ -95,7 +95,7 @@ class ImagePatchesView(PaintedView):
             (
                 ("light", "light", "What is attended to keeps its light, the rest is dark."),
                 ("colors", "colours", "Attention in the heatmap's colours over the picture."),
-                ("none", "none", "The picture as the model was shown it."),
+                ("none", "bare", "The picture as the model was shown it."),
             ),
         ),
         Choosable(
@@ -104,7 +104,7 @@ class ImagePatchesView(PaintedView):
             (
                 ("5", "5 arrows", "Arrows to the five patches with the most attention."),
                 ("20", "20", "Arrows to the twenty patches with the most attention."),
-                ("0", "no arrows", "No arrows."),
+                ("0", "none", "No arrows."),
             ),
         ),
     )
