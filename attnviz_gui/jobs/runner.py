@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 class Request(Protocol):
-    """All that a piece of work needs; calling it changes nothing else."""
+    """All that a piece of work needs; calling it changes nothing else.
+
+    One with a true `keeps_done` returns what it has done when it is told to stop; see
+    `Runner.stop`.
+    """
 
     def __call__(self, progress: Report, cancel: threading.Event, /) -> Any:
         """Do the work; say how far it is, and stop with `Cancelled` when told to."""
@@ -70,6 +74,7 @@ class Runner(QObject):
         self._number = 0
         self._running = False
         self._closed = False
+        self._keeps = False  # what runs returns what is done when it is stopped
         self._cancel = threading.Event()
         queued = Qt.ConnectionType.QueuedConnection
         self._progress.connect(self._on_progress, queued)
@@ -88,6 +93,7 @@ class Runner(QObject):
         self._cancel = threading.Event()
         self._number += 1
         self._running = True
+        self._keeps = bool(getattr(request, "keeps_done", False))
         self.started.emit()
         self._worker.submit(
             _run, request, self._number, self._cancel, self._progress.emit, self._ended.emit
@@ -100,6 +106,15 @@ class Runner(QObject):
         if self._running:
             self._running = False
             self.stopped.emit()
+
+    def stop(self) -> None:
+        """End what runs: with what it has done, if it keeps that, and without a second time."""
+        if self._running and self._keeps:
+            self._keeps = False
+            self._cancel.set()
+            self.told.emit("Stopping; what is done is kept…")
+        else:
+            self.cancel()
 
     def close(self) -> None:
         """Cancel what runs, and take no more requests."""
@@ -142,6 +157,6 @@ def _run(
             )
     except BaseException as error:  # noqa: BLE001 - reported to the user by whoever listens
         fault = error
-    if cancel.is_set():
+    if cancel.is_set() and (result is None or not getattr(request, "keeps_done", False)):
         result, fault = None, Cancelled("cancelled")
     ended(number, result, fault)

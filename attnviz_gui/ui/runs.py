@@ -75,9 +75,9 @@ class Runs(QObject):
         self._submit(self.bar.source, "split")
 
     def cancel(self) -> None:
-        """Stop the run; the last picture stays."""
+        """Stop the run; the last picture stays, and of many texts those that are done are shown."""
         self.bar.forget_pause()
-        self.runner.cancel()
+        self.runner.stop()
 
     def open_all(self, paths: Sequence[Path]) -> None:
         """Open a model folder and a text together, or either, or a capture."""
@@ -157,7 +157,8 @@ class Runs(QObject):
 
     def show_capture(self, capture: Capture) -> None:
         """Show a capture that was made elsewhere."""
-        self.cancel()
+        self.bar.forget_pause()
+        self.runner.cancel()
         self.bar.set_text(capture.texts[0])
         self._say_note()  # what the banner said was of the text before
         self.document.open(capture)
@@ -193,6 +194,10 @@ class Runs(QObject):
             self._refuse(error)
             return
         if self._wanted is None:
+            if capture.texts_asked is not None:
+                self._note = (
+                    f"Stopped: {len(capture.texts):,} of {capture.texts_asked:,} texts are on show."
+                )
             self.bar.set_text(capture.texts[0])
             self._say_note()
             return

@@ -95,7 +95,9 @@ class Status:
         if capture.seconds:
             parts.append(f"{capture.seconds * 1000:.0f} ms")
         if len(capture.texts) > 1:
-            parts.insert(0, f"text {picture.text + 1} of {len(capture.texts)}")
+            asked = capture.texts_asked
+            done = "" if asked is None else f" ({len(capture.texts):,} of {asked:,} are done)"
+            parts.insert(0, f"text {picture.text + 1:,} of {len(capture.texts):,}{done}")
         if picture.n_hidden:
             parts.insert(1, f"{picture.n_hidden} special tokens hidden")
         self.facts.setText("  ·  ".join(parts))

@@ -1,0 +1,174 @@
+"""The requests for many texts: how large they are, and their run, which keeps what is done.
+
+torch is imported here, in the worker, when the first request runs; never when the window starts.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from attnviz_gui.errors import InputError, TextTooLongError
+from attnviz_gui.jobs.requests import model_at_hand
+
+if TYPE_CHECKING:
+    import threading
+
+    from attnviz_gui.capture.models import LoadedModel
+    from attnviz_gui.capture.progress import Report
+    from attnviz_gui.capture.record import Capture
+    from attnviz_gui.jobs.requests import Long
+
+_EVERY = 100  # texts between two reports while tokens are counted
+_SURE = 1.0  # seconds, before which nobody knows how long the rest takes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run of many texts will take.
+
+    Attributes
+    ----------
+    n_texts, n_tokens, longest
+        Special tokens included.
+    limit
+        Tokens that the model reads at once; None where that has no end.
+    n_long
+        Texts that are longer.
+    n_bytes
+        About what the capture takes, long texts whole.
+    free, disk
+        Bytes of memory and of the disk that are free now.
+    """
+
+    n_texts: int
+    n_tokens: int
+    longest: int
+    limit: int | None
+    n_long: int
+    n_bytes: int
+    free: int
+    disk: int
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """Count the tokens of many texts; runs no model."""
+
+    texts: tuple[str, ...]
+    source: Any
+
+    def __call__(self, progress: Report, cancel: threading.Event) -> Plan:
+        """Return the plan; raises InputError for a text that cannot be cut into tokens."""
+        from attnviz_gui.capture.budget import expected_bytes, free_memory
+        from attnviz_gui.capture.progress import raise_if_cancelled
+        from attnviz_gui.capture.spill import free_disk
+        from attnviz_gui.capture.tokens import encode
+
+        model = _with_tokenizer(model_at_hand(self.source, progress, cancel))
+        lengths: list[int] = []
+        for text in self.texts:
+            if len(lengths) % _EVERY == 0:
+                raise_if_cancelled(cancel)
+                progress(len(lengths), len(self.texts), "Counting tokens…")
+            with_number = len(lengths) + 1
+            try:
+                lengths.append(len(encode(model.tokenizer, text)))
+            except InputError as error:
+                raise InputError(f"Text {with_number:,}: {error}") from error
+        return Plan(
+            n_texts=len(lengths),
+            n_tokens=sum(lengths),
+            longest=max(lengths, default=0),
+            limit=model.limit,
+            n_long=sum(model.limit is not None and n > model.limit for n in lengths),
+            n_bytes=expected_bytes(model, lengths),
+            free=free_memory(),
+            disk=free_disk(),
+        )
+
+
+@dataclass(frozen=True)
+class TextsRequest:
+    """Run a model on many texts.
+
+    Attributes
+    ----------
+    long
+        What to do with a text that the model cannot read whole: see `record_text`.
+    most_bytes
+        What the capture may take of the memory; a larger one is put on the disk. None: a share of
+        what is free.
+    """
+
+    texts: tuple[str, ...]
+    source: Any
+    long: Long = "first"
+    most_bytes: int | None = None
+    keeps_done = True  # stopped, it returns what is done: see Runner.stop
+
+    def __call__(self, progress: Report, cancel: threading.Event) -> Capture:
+        """Load the model unless it is at hand, and record it on the texts."""
+        from attnviz_gui.capture.recorder import record_texts
+
+        progress(0, 0)
+        model = _with_tokenizer(model_at_hand(self.source, progress, cancel))
+        texts = fitted(model, self.texts, self.long)
+        progress(0, 0, f"{len(texts):,} texts…")
+        started = time.monotonic()
+
+        def tell(done: int, total: int) -> None:
+            passed = time.monotonic() - started
+            left = passed / done * (total - done) if done else 0.0
+            words = f", about {in_words(left)} left" if passed > _SURE and done else "…"
+            progress(done, total, f"{len(texts):,} texts{words}")
+
+        return record_texts(
+            model, texts, most_bytes=self.most_bytes, progress=tell, cancel=cancel
+        )  # fmt: skip
+
+
+def fitted(model: LoadedModel, texts: tuple[str, ...], long: Long) -> tuple[str, ...]:
+    """Return what the model reads of each text: it whole, its beginning, or its parts.
+
+    Raises
+    ------
+    InputError, TextTooLongError
+        As `fit_text`, with the number of the text from 1.
+    """
+    from attnviz_gui.capture.text import fit_text
+
+    found: list[str] = []
+    for number, text in enumerate(texts, 1):
+        try:
+            found += fit_text(model, text, long=long).parts
+        except TextTooLongError as error:
+            sentence = f"Text {number:,}: {error}"
+            raise TextTooLongError(sentence, error.n_tokens, error.limit) from error
+        except InputError as error:
+            raise InputError(f"Text {number:,}: {error}") from error
+    return tuple(found)
+
+
+def sweep() -> None:
+    """Clear what captures of a program that crashed have left on the disk."""
+    from attnviz_gui.capture.spill import sweep as clear
+
+    clear()
+
+
+def in_words(seconds: float) -> str:
+    """Return a time as a person reads it: ``12 s``, ``3 min``."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _with_tokenizer(model: LoadedModel) -> LoadedModel:
+    if model.tokenizer is None:
+        raise InputError(
+            f"{model.name} has no tokenizer, so it takes tensors in place of texts. Record it in "
+            "Python: attnviz_gui.show(attnviz_gui.capture(module, tensors))"
+        )
+    return model
