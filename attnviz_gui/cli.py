@@ -175,7 +175,12 @@ def _render_parser() -> argparse.ArgumentParser:
 
 def _which(text: str) -> int | str:
     """Return a number, or ``all``."""
-    return text if text == "all" else int(text)
+    if text == "all":
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor all") from error
 
 
 def _capture_parser() -> argparse.ArgumentParser:

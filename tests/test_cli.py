@@ -154,7 +154,7 @@ def test_all_heads_of_a_layer_and_all_layers_of_a_head(qapp, tmp_path, capsys):
         (["--text", "  \n "], "text"),
         (["--text", TEXT, "--layer", "6"], "0 to 5"),
         (["--text", TEXT, "--head", "-1"], "0 to 11"),
-        (["--text", TEXT, "--layer", "two"], "--layer"),
+        (["--text", TEXT, "--layer", "two"], "--layer: 'two' is neither a number nor all"),
         (["--text", TEXT, "--shift", "much"], "--shift"),
         (["--text", TEXT, "--shift", "nan"], "--shift"),
         (["--text", TEXT, "--shift", "1e30"], "--shift"),

@@ -264,7 +264,8 @@ def caption(gallery: Gallery) -> str:
             facts.append("each head under its own a and c")
         else:
             words = normalisation_in_words(gallery.sliders)
-            facts.append(f"{fitted} heads under their own a and c, the others {words}")
+            some = "1 head under its" if fitted == 1 else f"{fitted} heads under their"
+            facts.append(f"{some} own a and c, the others {words}")
         if not gallery.rotary and any(of.unrotated for of in capture.records[gallery.text]):
             facts.append(BEFORE_ROTARY)
     if not gallery.show_special and capture.special[gallery.text].any():

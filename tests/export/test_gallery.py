@@ -94,7 +94,7 @@ def test_each_head_under_its_own_fit_and_the_caption_says_so(capture):
     moved, still = shown.cell((0, 1)), shown.cell((0, 0))
     assert np.abs(moved.after.points[1] - moved.before.points[1]).max() > 0.01
     assert np.allclose(still.after.points[1], still.before.points[1])
-    assert "1 heads under their own" in gallery.caption(shown)
+    assert "1 head under its own" in gallery.caption(shown)
     every = replace(shown, own={p: Sliders("constant", i / 9) for i, p in enumerate(shown.places)})
     assert "each head under its own a and c" in gallery.caption(every)
     assert "a = 0, c = 1" in gallery.caption(replace(shown, own={}))
