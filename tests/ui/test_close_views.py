@@ -14,6 +14,7 @@ from attnviz_gui.analysis.rollout import rollout
 from attnviz_gui.analysis.value_weighted import value_weighted
 from attnviz_gui.session.document import Document, Focus
 from attnviz_gui.session.mix import Mix
+from attnviz_gui.session.selection import select_places
 from attnviz_gui.session.watch import WatchedPair
 from attnviz_gui.ui.explore.close_views import CloseViews
 from attnviz_gui.ui.explore.view_panel import AsShown
@@ -393,6 +394,26 @@ def test_of_several_heads_as_one_each_shows_what_it_can(shown: Any, capybara: Ca
     (drawn,) = lines.lines(lines.viewport().height())[0]
     own = capybara.head(1, 7).attention
     assert np.allclose(own[drawn.query, drawn.key], drawn.weight, atol=1e-6)
+
+
+# -- the selection ---------------------------------------------------------------------------
+
+
+def test_what_is_selected_is_marked_and_the_rest_fades(shown: Any, capybara: Capture) -> None:
+    document = on(capybara, 1, 7)
+    lines, dimensions = shown(TextLinesView, document), shown(DimensionsView, document)
+    document.pin(2)
+    before = lines.grab().toImage(), dimensions.grab().toImage()
+    document.select(select_places(document.token_lists, (), [4]))
+    assert document.marks.selected[1].tolist() == [i == 4 for i in range(11)]
+    after = lines.grab().toImage(), dimensions.grab().toImage()
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+    _, right, column = lines.columns(lines.viewport().width())
+    bar = after[0].pixelColor(int(right + column - 2), int(lines.row_y(4)))
+    assert bar == LIGHT.color("text")
+    other = after[0].pixelColor(int(right + column - 2), int(lines.row_y(5)))
+    assert other != LIGHT.color("text")
 
 
 # -- in the window ---------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QFileDialog
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.session.document import Document, Focus
+from attnviz_gui.session.selection import select_places
 from attnviz_gui.session.watch import WatchedPair
 from attnviz_gui.ui.explore.images import Images, read_pixels
 from attnviz_gui.ui.explore.view_panel import AsShown
@@ -190,6 +191,19 @@ def test_special_tokens_may_be_hidden_and_pairs_watched(shown: Any) -> None:
     middle = ((view.patch_rect(0).center() + view.patch_rect(3).center()) / 2).toPoint()
     near = [image.pixelColor(middle + QPoint(0, d)) for d in (-1, 0, 1)]
     assert any(c.red() > 150 and c.blue() < 110 for c in near)
+
+
+def test_selected_patches_are_framed(shown: Any) -> None:
+    view = shown(image_capture(4))
+    view.choose("arrows", "0")
+    view.choose("over", "none")
+    before = view.grab().toImage()
+    view.document.select(select_places(view.document.token_lists, [11]))
+    after = view.grab().toImage()
+    lit, other = view.patch_rect(10).toRect(), view.patch_rect(5).toRect()
+    assert before.copy(lit) != after.copy(lit)
+    inner = other.adjusted(1, 1, -1, -1)
+    assert before.copy(inner) == after.copy(inner)
 
 
 @pytest.mark.parametrize("side", [1, 14])

@@ -361,6 +361,13 @@ class DimensionsView(PaintedView):
         p.drawText(QRectF(plot.left(), area.top(), room, line), LEFT, elided(head, metrics, room))
         self._name_columns(p, table, plot, line)
         step = max(int(np.ceil(line / cell)), 1)
+        marks = self.document.marks
+        if marks is not None:  # a bar beside the rows that are selected or found
+            at = 1 if table.by_query else 0
+            for of, role in ((marks.selected, "text"), (marks.found, "found")):
+                for row in np.flatnonzero(of[at]).tolist():
+                    bar = QRectF(plot.left() - 4, plot.top() + row * cell, 3, max(cell, 1.0))
+                    p.fillRect(bar, theme.color(role))
         p.setPen(theme.color("text"))
         for row in range(0, rows, step):
             y = plot.top() + (row + 0.5) * cell

@@ -315,12 +315,29 @@ class ImagePatchesView(PaintedView):
         p.setBrush(Qt.BrushStyle.NoBrush)
         p.setPen(QPen(self.theme.color("faint"), 1))
         p.drawRect(self._area.adjusted(-0.5, -0.5, 0.5, 0.5))
+        self._paint_marked(p)
         focus = self.document.focus
         query = share.token if share.by_query else focus.query
         key = focus.key if share.by_query else share.token
         for side, token, role in ((self._query, query, "query"), (self._key, key, "key")):
             if side is not None and token is not None and side.patch[token] >= 0:
                 self._frame(p, self.patch_rect(int(side.patch[token])), role)
+
+    def _paint_marked(self, p: QPainter) -> None:
+        """Frame the patches that are selected or found, as a query or as a key."""
+        marks = self.document.marks
+        if marks is None:
+            return
+        for of, role, inset in ((marks.selected, "text", 2.0), (marks.found, "found", 4.0)):
+            patches: set[int] = set()
+            for side, flags in zip((self._query, self._key), of, strict=True):
+                if side is not None:
+                    patches.update(side.patch[np.flatnonzero(flags)].tolist())
+            for patch in sorted(patches - {-1}):
+                rect = self.patch_rect(patch).adjusted(inset, inset, -inset, -inset)
+                for color, width in (("ground", 3.0), (role, 1.6)):
+                    p.setPen(QPen(self.theme.color(color), width))
+                    p.drawRect(rect)
 
     def _frame(self, p: QPainter, rect: QRectF, role: str) -> None:
         p.setBrush(Qt.BrushStyle.NoBrush)

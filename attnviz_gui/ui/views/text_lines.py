@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 HEAD_COLORS = ("#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#E69F00")
 MIXED = -1  # several heads that the document shows as one
 MOST = 4000  # lines in one picture; the strongest are drawn
+FEW = 400  # lines that are drawn see-through
 ROW = 20.0  # pixels of a token
 SQUARE = 18.0  # pixels of a head's square
 GAP = 4.0
@@ -317,11 +318,13 @@ class TextLinesView(PaintedView):
     def _paint_lines(
         self, p: QPainter, lines: list[Lines], x0: float, x1: float, *, lit: bool
     ) -> None:
-        """Draw the faint lines first, each in a colour that hides what is under it.
+        """Draw the faint lines first.
 
-        Not see-through: Qt takes five times as long to blend thousands of lines.
+        Where they are many, in colours that hide what is under them: Qt takes five times as long
+        to blend thousands of lines.
         """
         ground = self.theme.color("ground")
+        few = sum(len(of.weight) for of in lines) <= FEW
         shades = [np.minimum((of.weight * SHADES).astype(np.intp), SHADES - 1) for of in lines]
         for level in range(SHADES):
             strength = (level + 0.5) / SHADES
@@ -330,7 +333,11 @@ class TextLinesView(PaintedView):
                 if not len(chosen):
                     continue
                 opacity = min(FAINTEST + (1.4 if lit else 1.0) * strength, 1.0)
-                color = mix(ground, self.color_of(of.head), opacity)
+                color = self.color_of(of.head)
+                if few:
+                    color.setAlphaF(opacity)
+                else:
+                    color = mix(ground, color, opacity)
                 p.setPen(QPen(color, 1.0 + (2.0 if lit else 1.2) * max(strength - 0.1, 0)))
                 y0 = self.head_room + (of.query[chosen] + 0.5) * ROW - self.scrolled
                 y1 = self.head_room + (of.key[chosen] + 0.5) * ROW - self.scrolled
@@ -353,8 +360,9 @@ class TextLinesView(PaintedView):
             ("query", picture.query_tokens, left - column, focus.query, {i for i, _ in watched}),
             ("key", picture.key_tokens, right, focus.key, {j for _, j in watched}),
         )
+        marks = self.document.marks
         p.setFont(self._font)
-        for role, tokens, x, chosen, marked in sides:
+        for at, (role, tokens, x, chosen, marked) in enumerate(sides):
             align = Qt.AlignmentFlag.AlignRight if role == "query" else Qt.AlignmentFlag.AlignLeft
             for row in range(first, min(last, len(tokens))):
                 y = self.row_y(row)
@@ -371,8 +379,19 @@ class TextLinesView(PaintedView):
                     p.setBrush(theme.color(role, min(0.08 + 0.55 * share, 0.6)))
                     p.drawRoundedRect(chip, 3, 3)
                 p.setPen(ink)
+                if marks is not None and not marks.lit[at][row] and row != chosen:
+                    p.setPen(theme.color("muted", 0.55))
                 inner = chip.adjusted(PAD, 0, -PAD, 0)
                 p.drawText(inner, align | Qt.AlignmentFlag.AlignVCenter, text)
+                if marks is not None:  # a bar at the outer edge
+                    edge = chip.left() if at == 0 else chip.right() - 3
+                    for of, color, inset in (
+                        (marks.selected, "text", 0.0), (marks.found, "found", 4.0),
+                    ):  # fmt: skip
+                        if of[at][row]:
+                            inset = inset if at == 0 else -inset
+                            bar = QRectF(edge + inset, chip.top() + 2, 3, chip.height() - 4)
+                            p.fillRect(bar, theme.color(color))
 
     def _shares(self, lines: list[Lines], focus: Focus) -> dict[str, dict[int, float]]:
         """Return how much attention the chosen token's partners have, over the heads' mean."""
