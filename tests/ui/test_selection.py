@@ -471,9 +471,7 @@ def test_the_panel_lists_sorts_copies_and_goes_to_tokens(qtbot, window):
     assert panel.count.text() == "3 tokens (2 queries, 2 keys) in 3 texts"
     panel.copy()
     copied = QGuiApplication.clipboard().text()
-    assert copied == (
-        "token\tas\ttext\tposition\nt2\tquery\t1\t2\nt2\tquery and key\t2\t2\nt6\tkey\t3\t6\n"
-    )
+    assert copied == ("token\tas\ttext\tposition\nt2\tquery\t1\t2\nt2\tboth\t2\t2\nt6\tkey\t3\t6\n")
     panel.table.sortByColumn(3, Qt.SortOrder.DescendingOrder)
     assert panel.model.cells(0) == ("t6", "key", "3", "6")
     panel.go_to(0)

@@ -87,7 +87,7 @@ class TokenModel(QAbstractTableModel):
     def cells(self, row: int) -> tuple[str, str, str, str]:
         """Return what is written in a row."""
         at = self.row_at(row)
-        sides = "query and key" if at.as_query and at.as_key else "query" if at.as_query else "key"
+        sides = "both" if at.as_query and at.as_key else "query" if at.as_query else "key"
         return at.name, sides, str(at.text + 1), str(at.position)
 
     def data(self, index: Place, role: int = Qt.ItemDataRole.DisplayRole) -> object:
@@ -146,8 +146,8 @@ class SelectionPanel(QWidget):
         header = self.table.horizontalHeader()
         header.setMinimumSectionSize(44)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for section, widest in ((1, "query and key"), (2, "text ▾ 00"), (3, "position ▾")):
-            header.resizeSection(section, self.fontMetrics().horizontalAdvance(widest) + 12)
+        for section, widest in ((1, "query"), (2, "text ▾"), (3, "position ▾")):
+            header.resizeSection(section, self.fontMetrics().horizontalAdvance(widest) + 14)
         header.setSortIndicator(2, Qt.SortOrder.AscendingOrder)
         self.table.setSortingEnabled(True)
         self.empty = QLabel(EMPTY)

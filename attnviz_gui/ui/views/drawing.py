@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from attnviz_gui.ui.theme import Theme
+    from attnviz_gui.ui.views.tones import Tones
 
     Float = npt.NDArray[np.float64]
     Int = npt.NDArray[np.intp]
@@ -76,6 +77,7 @@ class Drawing(pg.GraphicsObject):
         self.watched = Links()
         self.lit: Lit | None = None
         self.picked = Picked()  # what is selected or found
+        self.tones: Tones | None = None  # None: queries and keys in their two colours
         self.crowd = Crowd()  # of all texts, where they are shown together
         self.pointed: int | None = None  # the point of the crowd under the mouse, queries first
         self._moving = False
@@ -161,6 +163,12 @@ class Drawing(pg.GraphicsObject):
         self._lit_labels = None
         self.update()
 
+    def set_tones(self, own: Tones | None, query: Tones | None, key: Tones | None) -> None:
+        """Take the colours and sizes of all points, and of all texts' queries and keys."""
+        self.tones = own
+        self.crowd.set_tones(query, key)
+        self.replace_labels()
+
     def set_picked(self, picked: Picked) -> None:
         """Take what is selected or found."""
         self.picked = picked
@@ -209,6 +217,8 @@ class Drawing(pg.GraphicsObject):
         if not len(points):
             return None
         distance = np.hypot(points[:, 0] - x, points[:, 1] - y)
+        if self.tones is not None and self.tones.shown is not None:
+            distance[~self.tones.shown] = np.inf
         i = int(np.nanargmin(distance)) if np.isfinite(distance).any() else 0
         return i if distance[i] <= within else None
 
@@ -402,7 +412,8 @@ class Drawing(pg.GraphicsObject):
         if area is not None:
             size = 0.8 * self.diameter
             picked.draw_crowd(p, room, self.crowd, area, size, colors, scale)
-        picked.draw_own(p, points, self.n_queries, self.diameter, colors, scale)
+        picked.draw_rings(p, points, self.n_queries, self.diameter, colors, scale)
+        self._draw_markers(p, points, picked.points(), scale)
         own = Labelling(base.index, base.corner)
         own.shown = base.shown & np.isin(base.index, picked.points())
         return own
@@ -426,6 +437,9 @@ class Drawing(pg.GraphicsObject):
     def _draw_links(
         self, p: QPainter, points: Float, links: Links, role: str, **least: float
     ) -> None:
+        if self.tones is not None and self.tones.shown is not None and len(links):
+            seen = self.tones.shown[links.start] & self.tones.shown[links.end]
+            links = Links(links.start[seen], links.end[seen], links.weight[seen])
         if len(links):
             color, ground = self._colors[role], self._colors["ground"]
             start, end = points[links.start], points[links.end]
@@ -433,6 +447,17 @@ class Drawing(pg.GraphicsObject):
 
     def _draw_markers(self, p: QPainter, points: Float, index: Int, scale: float) -> None:
         colors = self._colors
+        if self.tones is not None:
+            for some, color, size in self.tones.groups(index):
+                for shape, role, side in (
+                    ("triangle", "key", some[some >= self.n_queries]),
+                    ("circle", "query", some[some < self.n_queries]),
+                ):
+                    fill = colors[role] if color is None else color
+                    self._markers.draw(
+                        p, points[side], shape, self.diameter * size, fill, colors["ground"], scale
+                    )
+            return
         queries = index < self.n_queries
         of_keys, of_queries = points[index[~queries]], points[index[queries]]
         size, rim = self.diameter, colors["ground"]

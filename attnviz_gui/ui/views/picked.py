@@ -82,18 +82,33 @@ class Picked:
             self._draw(p, sides, kinds, diameter, colors, scale)
         p.restore()
 
-    def draw_own(
+    def draw_rings(
         self, p: QPainter, points: Float, n_queries: int, diameter: float,
         colors: dict[str, QColor], scale: float,
     ) -> None:  # fmt: skip
-        """Draw what is lit of the chosen text; `points`: all of them in pixels, (N, 2)."""
+        """Draw what is to lie beneath the lit markers of the chosen text.
+
+        `points`: all of its points in pixels, (N, 2).
+        """
         if self.own is None:
             return
         query, key = self.own.lit
         sides = [points[:n_queries][query], points[n_queries:][key]]
-        ringed = len(sides[0]) + len(sides[1]) <= RINGED
-        kinds = _kinds(self.own, (query, key)) if ringed else {}
-        self._draw(p, sides, kinds, diameter, colors, scale)
+        if len(sides[0]) + len(sides[1]) <= RINGED:
+            for side in (1, 0):
+                kinds = _kinds(self.own, (query, key))
+                self._ring(p, sides[side], side, kinds, diameter, colors, scale)
+
+    def _ring(
+        self, p: QPainter, points: Float, side: int,
+        kinds: dict[str, list[npt.NDArray[np.bool_]]], diameter: float,
+        colors: dict[str, QColor], scale: float,
+    ) -> None:  # fmt: skip
+        shape = SIDES[side][0]
+        for kind, wider in RINGS:
+            if kind in kinds:
+                at, ring = points[kinds[kind][side]], colors[kind]
+                self._markers.draw(p, at, shape, diameter + wider, ring, ring, scale)
 
     def _draw(
         self, p: QPainter, sides: list[Float], kinds: dict[str, list[npt.NDArray[np.bool_]]],
@@ -102,10 +117,7 @@ class Picked:
         ground = colors["ground"]
         for side in (1, 0):  # queries over keys, as they are drawn beneath
             shape, role = SIDES[side]
-            for kind, wider in RINGS:
-                if kind in kinds:
-                    at, ring = sides[side][kinds[kind][side]], colors[kind]
-                    self._markers.draw(p, at, shape, diameter + wider, ring, ring, scale)
+            self._ring(p, sides[side], side, kinds, diameter, colors, scale)
             self._markers.draw(p, sides[side], shape, diameter, colors[role], ground, scale)
 
 
