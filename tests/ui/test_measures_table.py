@@ -145,7 +145,8 @@ def test_a_click_opens_the_head_and_the_one_on_show_is_marked(qtbot, part, windo
     assert (d.layer, d.head) == place
     marks = [proxy.headerData(i, Qt.Orientation.Vertical, Qt.ItemDataRole.DisplayRole)
              for i in range(6)]  # fmt: skip
-    assert marks == ["", "", "▸", "", "", ""]
+    assert [mark.startswith("▸") for mark in marks] == [i == 2 for i in range(6)]
+    assert marks[2] == f"▸ L{place[0]} H{place[1]}"
     assert proxy.index(2, 2).data(Qt.ItemDataRole.FontRole).bold()
     assert proxy.index(1, 2).data(Qt.ItemDataRole.FontRole) is None
 

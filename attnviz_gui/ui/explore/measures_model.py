@@ -173,16 +173,17 @@ class HeadsModel(QAbstractTableModel):
         return 0 if parent.isValid() else len(self.columns)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
-        """Titles and definitions; at the left a mark for the head on show."""
+        """Titles and definitions; at the left the head, and a mark for the one on show."""
         display = Qt.ItemDataRole.DisplayRole
         if orientation == Qt.Orientation.Horizontal:
             if section >= len(self.columns):
                 return None
             if role == display:
-                return self.columns[section].title
+                return self.columns[section].title.replace(" · ", "\n")
             return self.columns[section].tip if role == Qt.ItemDataRole.ToolTipRole else None
         if role == display:
-            return "▸" if self.heads[section] == self.current else ""
+            layer, head = self.heads[section]
+            return f"{'▸ ' if self.heads[section] == self.current else ''}L{layer} H{head}"
         return None
 
     def data(self, index: Index, role: int = 0) -> Any:

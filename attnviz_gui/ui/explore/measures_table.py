@@ -120,6 +120,7 @@ class MeasuresPanel(QWidget):
         )
         self.filter = QLineEdit()
         self.filter.setClearButtonEnabled(True)
+        self.filter.setMinimumWidth(60)
         self.filter.setPlaceholderText("Filter: entropy > 2, previous token > 0.3")
         named(
             self.filter,
@@ -196,7 +197,8 @@ class MeasuresPanel(QWidget):
         rows = self.table.verticalHeader()
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         rows.setDefaultSectionSize(self.fontMetrics().height() + 5)
-        rows.setFixedWidth(18)
+        rows.setFixedWidth(self.fontMetrics().horizontalAdvance("▸ L00 H00") + 10)
+        rows.setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         head = self.table.horizontalHeader()
         head.setSectionsMovable(True)
         head.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -332,7 +334,8 @@ class MeasuresPanel(QWidget):
             self.table.sortByColumn(where, order)
             if set(keys) != old:
                 for i in range(len(keys)):
-                    words = head.fontMetrics().horizontalAdvance(columns[i].title)
+                    lines = columns[i].title.split(" · ")  # a baseline's has two
+                    words = max(head.fontMetrics().horizontalAdvance(line) for line in lines)
                     self.table.setColumnWidth(i, max(words + 30, 52))
         self._on_filter(self.filter.text())
 
