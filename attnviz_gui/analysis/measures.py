@@ -3,9 +3,9 @@
 Each is a number of one head on one text. With A the attention, p_ij = A_ij / Σ_j A_ij over the keys
 that count: where special tokens are left out, or a learned sink takes a share, a query's row is
 divided by what is left. A query that may attend to nothing, or attends to nothing that counts, is
-left out, and so is a key that no query may see: a padded text has the measures of the text without
-its padding. Positions i and j are those in the text, special tokens counted. Sums are taken in
-float64; O(T_q T_k) each.
+left out, and so is a key that no query that counts may see: a padded text has the measures of the
+text without its padding. Positions i and j are those in the text, special tokens counted. Sums are
+taken in float64; O(T_q T_k) each.
 
 Nothing here says that one value is better than another.
 """
@@ -139,12 +139,11 @@ class Weights:
     @lazy
     def entropies(self) -> Float64:
         """Entropy of each query's row, (n_q,) in bits; 0 where it does not count."""
-        a = self.attention
-        logs = np.log(np.maximum(a, np.float32(LITTLE)))
-        logs *= a
-        # Σ -p ln p = ln Σa - Σ a ln a / Σa, for p = a / Σa.
-        total = np.where(self.counted, self.total, 1.0)
-        nats = np.log(total) - logs.sum(axis=1, dtype=np.float64) / total
+        # Divided first: rounding of a small rest's logarithm would be large beside it.
+        p = self.attention / np.where(self.counted, self.total, 1.0).astype(np.float32)[:, None]
+        logs = np.log(np.maximum(p, np.float32(LITTLE)))
+        logs *= p
+        nats = -logs.sum(axis=1, dtype=np.float64)
         bits: Float64 = np.where(self.counted, np.maximum(nats, 0.0) / math.log(2), 0.0)
         return bits
 

@@ -8,14 +8,11 @@ import math
 def measures(attention, mask, tokens, special, *, with_special=True, same=True):
     """Every measure by name, NaN where undefined; `tokens` are both queries and keys."""
     n_q, n_k = attention.shape
-    keys = [
-        j for j in range(n_k)
-        if (with_special or not special[j]) and any(mask[i, j] for i in range(n_q))
-    ]  # fmt: skip
+    queries = [i for i in range(n_q) if with_special or not (same and special[i])]
+    seen = [j for j in range(n_k) if any(mask[i, j] for i in queries)]
+    keys = [j for j in seen if with_special or not special[j]]
     rows = {}
-    for i in range(n_q):
-        if same and not with_special and special[i]:
-            continue
+    for i in queries:
         total = sum(float(attention[i, j]) for j in keys)
         if total > 0:
             rows[i] = {j: float(attention[i, j]) / total for j in keys}
@@ -37,7 +34,6 @@ def measures(attention, mask, tokens, special, *, with_special=True, same=True):
         before = [j for j in range(i) if tokens[j] == tokens[i]]
         if not with_special:
             before = [j for j in before if not special[j]]
-        before = [j for j in before if any(mask[q, j] for q in range(n_q))]
         return [j + 1 for j in before if j + 1 in keys and j + 1 < i]
 
     def over(i, wanted):
