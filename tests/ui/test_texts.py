@@ -1,0 +1,108 @@
+"""Many texts from the window: pasted, from a file, from a table; their size; Cancel keeps some."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from attnviz_gui.ui.explore.texts import TextsDialog, TextsPart, size
+from attnviz_gui.ui.main_window import MainWindow
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytestqt.qtbot import QtBot
+
+    from attnviz_gui.capture.models import LoadedModel
+    from attnviz_gui.capture.record import Capture
+
+LONG_MS = 60_000
+
+
+@pytest.fixture
+def window(qtbot: QtBot, capybara: Capture, bundled: LoadedModel):
+    made = MainWindow(capture=capybara)
+    qtbot.addWidget(made)
+    made.show()
+    made.text_bar.add_model("the bundled one", bundled)
+    return made
+
+
+@pytest.fixture
+def dialog(window: MainWindow) -> TextsDialog:
+    part = next(part for part in window.parts if isinstance(part, TextsPart))
+    part.open()
+    assert part.dialog is not None
+    return part.dialog
+
+
+def planned(qtbot: QtBot, dialog: TextsDialog) -> None:
+    qtbot.waitUntil(lambda: dialog.plan is not None, timeout=LONG_MS)
+
+
+def test_pasted_lines_are_counted_and_run(qtbot: QtBot, window: MainWindow, dialog: TextsDialog):
+    assert not dialog.run.isEnabled()
+    assert "No text yet" in dialog.says.text()
+    dialog.lines.setPlainText("The cat sleeps.\n\nA dog barks.\n")
+    planned(qtbot, dialog)
+    said = dialog.says.text()
+    assert said.startswith("2 texts; 1 empty one left out. 13 tokens; the capture takes about")
+    assert said.endswith("of memory.")
+    with qtbot.waitSignal(window.document.picture_changed, timeout=LONG_MS):
+        dialog.run.click()
+    assert window.document.capture is not None
+    assert window.document.capture.texts == ("The cat sleeps.", "A dog barks.")
+    assert "text 1 of 2" in window.status.facts.text()
+
+
+def test_a_table_offers_its_columns(qtbot: QtBot, dialog: TextsDialog, tmp_path: Path):
+    file = tmp_path / "a.csv"
+    file.write_text('id,text\n1,"The cat, asleep."\n2,A dog barks.\n3\n')
+    dialog.open_csv(file)
+    assert dialog.column.currentText() == "text"
+    assert dialog.found.texts == ("The cat, asleep.", "A dog barks.")
+    assert "1 row without it left out" in dialog.says.text()
+    dialog.column.setCurrentText("id")
+    assert dialog.found.texts == ("1", "2", "3")
+
+
+def test_what_cannot_be_read_is_said(dialog: TextsDialog, tmp_path: Path):
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"\x89PNG\0\xff")
+    for opened in (dialog.open_file, dialog.open_csv):
+        opened(file)
+        assert "a.txt" in dialog.says.text()
+        assert not dialog.run.isEnabled()
+
+
+def test_too_much_goes_to_the_disk_and_long_texts_are_told(qtbot: QtBot, dialog: TextsDialog):
+    dialog.lines.setPlainText("one\n" + "word " * 600)
+    planned(qtbot, dialog)
+    assert "1 text is longer than the 512 tokens" in dialog.says.text()
+    dialog.memory.setValue(1)
+    assert "it is put on the disk" in dialog.says.text()
+    assert dialog.run.isEnabled()
+    dialog.long.setCurrentIndex(dialog.long.findData("refuse"))
+    assert not dialog.run.isEnabled()
+
+
+def test_cancel_keeps_what_is_done(qtbot: QtBot, window: MainWindow, dialog: TextsDialog):
+    texts = [" ".join(["word"] * (1 + i % 90)) for i in range(900)]
+    dialog.lines.setPlainText("\n".join(texts))
+    planned(qtbot, dialog)
+    dialog.run.click()
+    qtbot.waitUntil(lambda: window.status.progress.value() > 20, timeout=LONG_MS)
+    with qtbot.waitSignal(window.document.picture_changed, timeout=LONG_MS):
+        window.status.cancel_button.click()
+    capture = window.document.capture
+    assert capture is not None
+    assert capture.texts_asked == 900
+    assert 0 < len(capture.texts) < 900
+    assert f"{len(capture.texts):,} of 900 texts" in window.banner.sentence
+
+
+def test_sizes_in_words():
+    assert [size(n) for n in (1000, 5_200_000, 52_000_000, 3_400_000_000)] == [
+        "0.1 MB", "5.2 MB", "52 MB", "3.4 GB",
+    ]  # fmt: skip
