@@ -103,11 +103,26 @@ def _render(options: argparse.Namespace) -> int:
 
 def _capture(options: argparse.Namespace) -> int:
     from attnviz_gui.capture.models import load_model
-    from attnviz_gui.capture.recorder import record_text
+    from attnviz_gui.capture.recorder import record_text, record_texts
     from attnviz_gui.session.files import read_text
+    from attnviz_gui.session.texts import read_lines, read_table
 
-    text = options.text if options.file is None else read_text(options.file)
-    record_text(load_model(options.model), text, long=options.long).save(options.out)
+    many = options.lines or options.column is not None
+    if many and options.file is None:
+        raise InputError("--lines and --column belong to --file; see attnviz-gui capture --help")
+    if not many:
+        text = options.text if options.file is None else read_text(options.file)
+        record_text(load_model(options.model), text, long=options.long).save(options.out)
+        return DONE
+    from attnviz_gui.jobs.texts import fitted
+
+    if options.lines:
+        found = read_lines(options.file)
+    else:
+        found = read_table(options.file).column(options.column)
+    complain(f"note: {found.words}")
+    model = load_model(options.model)
+    record_texts(model, fitted(model, found.texts, options.long)).save(options.out)
     return DONE
 
 
@@ -188,6 +203,11 @@ def _capture_parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--text", help="the text")
     what.add_argument("--file", help="a file that holds the text (UTF-8)")
+    each = parser.add_mutually_exclusive_group()
+    each.add_argument("--lines", action="store_true", help="each line of the file is a text")
+    each.add_argument(
+        "--column", metavar="NAME", help="each cell of this column of a CSV file is a text"
+    )
     parser.add_argument("--out", required=True, metavar="FILE.safetensors")
     _add_model(parser)
     return parser

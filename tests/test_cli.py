@@ -311,3 +311,16 @@ def test_without_a_display_the_window_says_what_to_do():
     assert done.returncode == 2
     assert done.stderr.startswith("error: there is no display")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_many_texts_from_lines_or_a_column(tmp_path: Path):
+    from attnviz_gui.session.store import open_capture
+
+    file, out = tmp_path / "texts.csv", tmp_path / "out.safetensors"
+    file.write_text('id,text\n1,"The cat, asleep."\n\n2,A dog barks.\n')
+    assert cli.main(["capture", "--file", str(file), "--column", "text", "--out", str(out)]) == 0
+    assert open_capture(out).texts == ("The cat, asleep.", "A dog barks.")
+    assert cli.main(["capture", "--file", str(file), "--lines", "--out", str(out)]) == 0
+    assert len(open_capture(out).texts) == 3
+    assert cli.main(["capture", "--file", str(file), "--column", "no", "--out", str(out)]) == 2
+    assert cli.main(["capture", "--text", "x", "--lines", "--out", str(out)]) == 2
