@@ -17,6 +17,7 @@ from psygnal import Signal
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.correlation import objective_named
 from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode
+from attnviz_gui.session.colors import Colors
 from attnviz_gui.session.corpus import Corpus, CorpusFrames, make_corpus
 from attnviz_gui.session.fits import ALL_TEXTS, Basis, Fits, HeadFit
 from attnviz_gui.session.mix import Mix, mixed
@@ -90,6 +91,9 @@ class Options:
     plane: PlaneMode = "both"
     animate: bool = True
     together: bool = False  # plane and scatter draw all texts of a capture, not the chosen one
+    color_by: str = "side"  # of `coloring.COLORINGS`
+    modulo: int = 5  # where points are coloured by their position modulo a number
+    size_by_norm: bool = False  # longer queries and keys are larger points
 
 
 class Document:
@@ -120,6 +124,7 @@ class Document:
         self._hovered = NOTHING
         self._pinned = NOTHING
         self._selecting = Selecting()
+        self.colors = Colors()
         self._watched: tuple[WatchedPair, ...] = ()
         self._found: tuple[tuple[int, int], ...] = ()
         self._found_in: Picture | None = None
@@ -312,6 +317,7 @@ class Document:
         to_come, self._to_come = self._to_come, None
         if to_come is not None and to_come[0] is picture:
             self._pinned = to_come[1]
+        self._recolor()
         self.picture_changed.emit()
         if forgotten:
             self.selection_changed.emit()
@@ -622,11 +628,18 @@ class Document:
         if options == self._options:
             return
         before, self._options = self._options, options
+        self._recolor()
         self.options_changed.emit()
         named = "show_special", "rotary", "together"
         redraw = any(getattr(options, name) != getattr(before, name) for name in named)
         if redraw and self._wanted is not None:
             self._show(self._wanted.capture, self.text, self.layer, self.head, self.mix)
+
+    def _recolor(self) -> None:
+        if self._picture is not None:
+            corpus = self.corpus
+            pictures = (self._picture,) if corpus is None else corpus.pictures
+            self.colors.follow(pictures, self._options)
 
 
 def _refuse_giants(capture: Capture) -> None:

@@ -11,9 +11,12 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QSlider,
+    QSpinBox,
+    QVBoxLayout,
     QWidget,
 )
 
+from attnviz_gui.session.coloring import COLORINGS
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.signals import quiet
 
@@ -117,7 +120,27 @@ class PlaneOptions(QWidget):
         self.count.setMinimumWidth(60)
         self.count.setMaximumWidth(140)
         self.number = _quiet("")
-        row = _row(self)
+        self.color = QComboBox()
+        self.color.setObjectName("color_select")
+        self.color.setAccessibleName("Colour of the points")
+        self.color.setToolTip("What queries and keys are coloured by; their shapes stay.")
+        for value, (words, tip) in COLORINGS.items():
+            self.color.addItem(words, value)
+            self.color.setItemData(self.color.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.modulo = QSpinBox()
+        self.modulo.setObjectName("modulo")
+        self.modulo.setAccessibleName("Modulo")
+        self.modulo.setToolTip("Positions that differ by this number have the same colour.")
+        self.modulo.setRange(2, 64)
+        self.norm = tool_button("size: norm", checkable=True)
+        self.norm.setObjectName("size_by_norm")
+        self.norm.setAccessibleName("Size of the points by their norm")
+        self.norm.setToolTip("Longer queries and keys are larger points.")
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(8, 0, 8, 2)
+        rows.setSpacing(3)
+        row = QHBoxLayout()
+        row.setSpacing(4)
         row.addWidget(self.plane)
         row.addSpacing(6)
         row.addWidget(_quiet("lines"))
@@ -125,6 +148,15 @@ class PlaneOptions(QWidget):
         row.addWidget(self.count, 1)
         row.addWidget(self.number)
         row.addStretch(1)
+        rows.addLayout(row)
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(_quiet("colour"))
+        row.addWidget(self.color)
+        row.addWidget(self.modulo)
+        row.addWidget(self.norm)
+        row.addStretch(1)
+        rows.addLayout(row)
         self.plane.group.idClicked.connect(
             lambda i: document.set_options(plane=self.plane.values[i])
         )
@@ -132,6 +164,11 @@ class PlaneOptions(QWidget):
             lambda i: document.set_options(lines=self.lines.itemData(i))
         )
         self.count.valueChanged.connect(lambda n: document.set_options(n_lines=n))
+        self.color.currentIndexChanged.connect(
+            lambda i: document.set_options(color_by=self.color.itemData(i))
+        )
+        self.modulo.valueChanged.connect(lambda n: document.set_options(modulo=n))
+        self.norm.toggled.connect(lambda on: document.set_options(size_by_norm=on))
         document.options_changed.connect(self.follow)
         document.picture_changed.connect(self.follow)
         self.follow()
@@ -148,6 +185,14 @@ class PlaneOptions(QWidget):
         with quiet(self.lines):
             self.lines.setCurrentIndex(self.lines.findData(options.lines))
         self.lines.update()
+        with quiet(self.color):
+            self.color.setCurrentIndex(self.color.findData(options.color_by))
+        self.color.update()
+        with quiet(self.modulo):
+            self.modulo.setValue(options.modulo)
+        self.modulo.setVisible(options.color_by == "modulo")
+        with quiet(self.norm):
+            self.norm.setChecked(options.size_by_norm)
         picture = self.document.picture
         most = 200 if picture is None else min(max(picture.n_pairs, 1), 1000)
         with quiet(self.count):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QColor
 
     from attnviz_gui.ui.views.marks import Shape
+    from attnviz_gui.ui.views.tones import Tones
 
     Float = npt.NDArray[np.float64]
 
@@ -50,6 +51,7 @@ class Crowd:
         self._image = QImage()
         self._made_for: object = None
         self._version = 0
+        self._tones: tuple[Tones, Tones] | None = None
 
     def __len__(self) -> int:
         return len(self.query) + len(self.key)
@@ -59,12 +61,20 @@ class Crowd:
         self.query, self.key = query, key
         self._version += 1
 
+    def set_tones(self, query: Tones | None, key: Tones | None) -> None:
+        """Take other colours, and which points are shown; None: as queries and keys."""
+        self._tones = None if query is None or key is None else (query, key)
+        self._version += 1
+
     def nearest(self, area: Area, x: float, y: float) -> tuple[int, float] | None:
         """Return the point nearest to a place in pixels, queries first, and how far it is."""
         best = None
         for first, points in ((0, self.query), (len(self.query), self.key)):
             if len(points):
                 squares = (area.across(points[:, 0]) - x) ** 2 + (area.down(points[:, 1]) - y) ** 2
+                shown = None if self._tones is None else self._tones[first > 0].shown
+                if shown is not None:
+                    squares[~shown] = np.inf
                 i = int(squares.argmin())
                 apart = math.sqrt(squares[i])
                 if best is None or apart < best[1]:
@@ -80,6 +90,9 @@ class Crowd:
         `diameter` is that of a marker, `scale` the painter's device pixels per pixel.
         """
         if not len(self):
+            return
+        if len(self) <= FEW and self._tones is not None:
+            self._draw_toned(painter, area, diameter, (query, key), ground, scale)
             return
         if len(self) <= FEW:
             sides: tuple[tuple[Float, Shape, QColor], ...] = (
@@ -113,6 +126,12 @@ class Crowd:
         self, area: Area, shape: tuple[int, int], inside: tuple[float, float], scale: float,
         colors: tuple[QColor, QColor],
     ) -> None:  # fmt: skip
+        if (self._image.height(), self._image.width()) != shape:
+            self._image = QImage(shape[1], shape[0], QImage.Format.Format_ARGB32_Premultiplied)
+        pixels = np.frombuffer(self._image.bits(), dtype=np.uint32).reshape(shape)
+        if self._tones is not None:
+            self._mix_tones(area, inside, scale, colors, pixels)
+            return
         level = np.zeros(shape, dtype=np.int32)
         for points, step in ((self.query, _LEVELS), (self.key, 1)):
             across = (area.across(points[:, 0]) * scale + inside[0]).astype(np.float32)
@@ -121,11 +140,54 @@ class Crowd:
             dots *= _STEPS
             np.minimum(dots, _LEVELS - 1, out=dots)
             level += dots.astype(np.int32) * step
-        if (self._image.height(), self._image.width()) != shape:
-            self._image = QImage(shape[1], shape[0], QImage.Format.Format_ARGB32_Premultiplied)
-        pixels = np.frombuffer(self._image.bits(), dtype=np.uint32).reshape(shape)
         table = _colors(*((c.redF(), c.greenF(), c.blueF()) for c in colors))
         table.take(level, out=pixels, mode="clip")
+
+    def _draw_toned(
+        self, painter: QPainter, area: Area, diameter: float, colors: tuple[QColor, QColor],
+        ground: QColor, scale: float,
+    ) -> None:  # fmt: skip
+        """Draw each point as a marker in the colour of its class or level."""
+        assert self._tones is not None
+        sides: tuple[tuple[int, Float, Shape], ...] = (
+            (1, self.key, "triangle"),
+            (0, self.query, "circle"),
+        )
+        for side, points, shape in sides:
+            at = np.column_stack([area.across(points[:, 0]), area.down(points[:, 1])])
+            for some, color, size in self._tones[side].groups(np.arange(len(points))):
+                faded = mix(ground, colors[side] if color is None else color, 1.4 * FADED)
+                self._markers.draw(
+                    painter, at[some], shape, diameter * size, faded, ground, scale
+                )  # fmt: skip
+
+    def _mix_tones(
+        self, area: Area, inside: tuple[float, float], scale: float,
+        colors: tuple[QColor, QColor], pixels: npt.NDArray[np.uint32],
+    ) -> None:  # fmt: skip
+        """Give each pixel the mean colour of its dots, as opaque as they are many."""
+        assert self._tones is not None
+        rgb, places = [], []
+        for side, points in ((0, self.query), (1, self.key)):
+            tones = self._tones[side]
+            own = tones.colors if tones.level is not None else (colors[side],)
+            table = np.array([[c.redF(), c.greenF(), c.blueF()] for c in own], dtype=np.float32)
+            level = np.zeros(len(points), np.int64) if tones.level is None else tones.level
+            shown = slice(None) if tones.shown is None else tones.shown
+            rgb.append(table[level][shown])
+            places.append(points[shown])
+        points, weights = np.concatenate(places), np.concatenate(rgb)
+        across = (area.across(points[:, 0]) * scale + inside[0]).astype(np.float32)
+        down = (area.down(points[:, 1]) * scale + inside[1]).astype(np.float32)
+        shape = pixels.shape
+        dots = count_dots(across, down, shape, DOT * scale)
+        full = np.log(np.maximum(dots, 1)) / math.log(2 * _LEVELS / _STEPS)
+        opacity = (LOWEST + (HIGHEST - LOWEST) * np.minimum(full, 1)) * np.minimum(dots, 1)
+        factor = 255 * opacity / np.maximum(dots, 1e-6)
+        pixels[:] = np.rint(255 * opacity).astype(np.uint32) << 24
+        for part, bits in ((0, 16), (1, 8), (2, 0)):
+            total = count_dots(across, down, shape, DOT * scale, weights[:, part])
+            pixels |= np.rint(np.minimum(total * factor, 255)).astype(np.uint32) << bits
 
 
 @lru_cache(maxsize=8)

@@ -22,6 +22,7 @@ from attnviz_gui.ui.views.region import Region
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from PySide6.QtGui import QColor
 
     from attnviz_gui.ui.theme import Theme
     from attnviz_gui.ui.views.tones import Tones
@@ -99,13 +100,18 @@ class Drawing(pg.GraphicsObject):
         self._colors["selected"] = theme.color("text")
         self._pale = theme.color("ground", PALE)
         self._veil = theme.color("ground", VEIL)
-        # A label has its marker's colour, made to read as text.
-        contrast = 7.0 if theme.name == "paper" else 4.5
-        ground, text = self._colors["ground"], self._colors["text"]
-        self._label_colors = [
-            labels.readable(self._colors[role], ground, text, contrast) for role in ("query", "key")
-        ]
+        self._contrast = 7.0 if theme.name == "paper" else 4.5
+        self._label_colors = [self._readable(self._colors[role]) for role in ("query", "key")]
+        self._read_tones()
         self.update()
+
+    def _readable(self, color: QColor) -> QColor:
+        ground, text = self._colors["ground"], self._colors["text"]
+        return labels.readable(color, ground, text, self._contrast)
+
+    def _read_tones(self) -> None:
+        tones = self.tones
+        self._tone_labels = [self._readable(color) for color in tones.colors] if tones else []
 
     # -- what to draw ------------------------------------------------------------------------
 
@@ -166,6 +172,7 @@ class Drawing(pg.GraphicsObject):
     def set_tones(self, own: Tones | None, query: Tones | None, key: Tones | None) -> None:
         """Take the colours and sizes of all points, and of all texts' queries and keys."""
         self.tones = own
+        self._read_tones()
         self.crowd.set_tones(query, key)
         self.replace_labels()
 
@@ -296,6 +303,8 @@ class Drawing(pg.GraphicsObject):
         """Return the labels of the rest and of the focus; none of them overlap."""
         points, sizes, bounds = self.pixels(), self.art.sizes, self._bounds()
         inside: Bool = np.all((points >= bounds[:2]) & (points <= bounds[2:]), axis=1)
+        if self.tones is not None and self.tones.shown is not None:
+            inside &= self.tones.shown
         if self._labels is None:
             self._labels = Labelling(
                 *labels.place(
@@ -437,22 +446,28 @@ class Drawing(pg.GraphicsObject):
     def _draw_links(
         self, p: QPainter, points: Float, links: Links, role: str, **least: float
     ) -> None:
-        if self.tones is not None and self.tones.shown is not None and len(links):
-            seen = self.tones.shown[links.start] & self.tones.shown[links.end]
-            links = Links(links.start[seen], links.end[seen], links.weight[seen])
+        links = self._seen(links)
         if len(links):
             color, ground = self._colors[role], self._colors["ground"]
             start, end = points[links.start], points[links.end]
             self._lines.draw(p, start, end, links.weight, color, ground, **least)
 
+    def _seen(self, links: Links) -> Links:
+        """Return the lines between points that are not hidden."""
+        if self.tones is None or self.tones.shown is None or not len(links):
+            return links
+        seen = self.tones.shown[links.start] & self.tones.shown[links.end]
+        return Links(links.start[seen], links.end[seen], links.weight[seen])
+
     def _draw_markers(self, p: QPainter, points: Float, index: Int, scale: float) -> None:
         colors = self._colors
         if self.tones is not None:
             for some, color, size in self.tones.groups(index):
-                for shape, role, side in (
+                sides: tuple[tuple[marks.Shape, str, Int], ...] = (
                     ("triangle", "key", some[some >= self.n_queries]),
                     ("circle", "query", some[some < self.n_queries]),
-                ):
+                )
+                for shape, role, side in sides:
                     fill = colors[role] if color is None else color
                     self._markers.draw(
                         p, points[side], shape, self.diameter * size, fill, colors["ground"], scale
@@ -465,7 +480,7 @@ class Drawing(pg.GraphicsObject):
         self._markers.draw(p, of_queries, "circle", size, colors["query"], rim, scale)
 
     def _draw_watched(self, p: QPainter, points: Float, scale: float) -> None:
-        links = self.watched
+        links = self._seen(self.watched)
         if len(links):
             red = self._colors["watched"]
             start, end = points[links.start], points[links.end]
@@ -490,10 +505,16 @@ class Drawing(pg.GraphicsObject):
             p,
             chosen,
             points[index] + which.corner[which.shown],
-            [self._label_colors[i >= self.n_queries] for i in chosen],
+            [self._label_color(i) for i in chosen],
             self._colors["ground"],
             scale,
         )
+
+    def _label_color(self, point: int) -> QColor:
+        """A label has its marker's colour, made to read as text."""
+        if self.tones is None or self.tones.level is None:
+            return self._label_colors[point >= self.n_queries]
+        return self._tone_labels[self.tones.level[point]]
 
 
 def _both(one: Region, other: Region, points: Float) -> Bool:

@@ -18,10 +18,12 @@ from attnviz_gui.session.words import BEFORE_ROTARY, normalisation_in_words, num
 from attnviz_gui.ui.steady import Steady
 from attnviz_gui.ui.views import plane_content as content
 from attnviz_gui.ui.views.base import View
+from attnviz_gui.ui.views.color_legend import ColorLegend
 from attnviz_gui.ui.views.labels import LabelArt
 from attnviz_gui.ui.views.picked import Picked
 from attnviz_gui.ui.views.plane import Box, Plane, box_around
 from attnviz_gui.ui.views.readout import Readout
+from attnviz_gui.ui.views.tones import Tones, colors_of, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +76,7 @@ class EmbeddingView(View):
         )
         # `right` is the only plane when one is shown; `left` shows before beside it.
         self.left, self.right = Plane(theme), Plane(theme)
+        self.legend = ColorLegend(theme)
         self._arrangement: tuple[str, ...] = ()
         self._mix = 1.0  # what the right plane shows: 0 before, 1 after, between while gliding
         self._plane_option = document.options.plane
@@ -100,8 +103,14 @@ class EmbeddingView(View):
         self.scene().sigMouseClicked.connect(self._clicked)
         self._arrange()
 
+    def start(self) -> None:
+        """Draw for the first time, and follow the document from now on."""
+        self.document.colors.changed.connect(self._recolored)
+        super().start()
+
     def stop(self) -> None:
         """Follow the document no longer."""
+        self.document.colors.changed.disconnect(self._recolored, missing_ok=True)
         self._finish_glide()
         super().stop()
 
@@ -122,7 +131,14 @@ class EmbeddingView(View):
         if self.why_nothing():
             return ""
         of = "" if self.document.corpus is None else f"in text {self._picture.text + 1}: "
-        return content.numbers(self._frames, self._pairs, of)
+        return content.numbers(self._frames, self._pairs, of) + self._hidden_words()
+
+    def _hidden_words(self) -> str:
+        colors = self.document.colors
+        if colors.coloring is None or not colors.hidden:
+            return ""
+        n = len(colors.coloring.query) + len(colors.coloring.key)
+        return f" · {colors.coloring.hidden(colors.hidden):,} of {n:,} points hidden"
 
     def _draw_captions(self) -> None:
         right = "before" if self._target_mix() == 0 else "after"
@@ -170,6 +186,7 @@ class EmbeddingView(View):
             plane.drawing.set_tokens(self._labels, len(picture.query_tokens), order, among)
         self._held = False
         self._line_option = None
+        self._color()
         self._take_lines()
         self._draw_points(moving=False)
         self._fit()
@@ -258,8 +275,46 @@ class EmbeddingView(View):
     def draw_theme(self) -> None:
         """Take the theme's colours."""
         self.readout.set_theme(self.theme)
+        self.legend.retheme(self.theme)
         for plane in (self.left, self.right):
             plane.retheme(self.theme)
+        if self.document.picture is not None:
+            self._color()
+
+    # -- colours -----------------------------------------------------------------------------
+
+    def _recolored(self) -> None:
+        if self.document.picture is not None:
+            self._color()
+            self.titled.emit()
+
+    def _color(self) -> None:
+        """Take the points' colours and sizes; those of other points are not taken."""
+        colors, picture, corpus = self.document.colors, self._picture, self.document.corpus
+        coloring, sizes, shown = colors.coloring, colors.sizes, colors.shown
+        self.legend.say(coloring, colors.hidden)
+        own = query = key = None
+        if coloring is not None or sizes is not None:
+            table = tuple(colors_of(coloring, self.theme)) if coloring is not None else ()
+            query, key = (
+                Tones(
+                    None if coloring is None else (coloring.query, coloring.key)[side],
+                    table,
+                    None if shown is None else shown[side],
+                    None if sizes is None else sizes[side],
+                )
+                for side in (0, 1)
+            )
+            if corpus is None:
+                own = join(query, key)
+            else:
+                text = picture.text
+                own = join(
+                    query.part(slice(*corpus.query_start[text : text + 2].tolist())),
+                    key.part(slice(*corpus.key_start[text : text + 2].tolist())),
+                )
+        for plane in (self.left, self.right):
+            plane.drawing.set_tones(own, query, key)
 
     # -- points ------------------------------------------------------------------------------
 
@@ -429,14 +484,15 @@ class EmbeddingView(View):
         self.left.left.setWidth(AXIS)
         if arrangement == self._arrangement:
             return
-        for plane in (self.left, self.right):
-            if plane.scene() is not None:
-                self.ci.removeItem(plane)
+        for item in (self.left, self.right, self.legend):
+            if item.scene() is not None:
+                self.ci.removeItem(item)
         self._arrangement = arrangement
         if two:
             self.ci.addItem(self.left, 0, 0)
         row, column = (1, 0) if arrangement[-1] == "above" else (0, int(two))
         self.ci.addItem(self.right, row, column)
+        self.ci.addItem(self.legend, 2, 0, 1, column + 1)
 
     # -- before and after in one plane -------------------------------------------------------
 
@@ -523,6 +579,10 @@ class EmbeddingView(View):
 
     def _clicked(self, event) -> None:
         if event.button() != Qt.MouseButton.LeftButton or self.document.picture is None:
+            return
+        in_legend = self.legend.class_at(self.legend.mapFromScene(event.scenePos()))
+        if in_legend is not None:
+            self.document.colors.toggle(in_legend)
             return
         if event.double():
             self._held = False

@@ -134,8 +134,9 @@ def splat(
 
 
 def count_dots(
-    across: Float32, down: Float32, shape: tuple[int, int], diameter: float
-) -> npt.NDArray[np.float32]:
+    across: Float32, down: Float32, shape: tuple[int, int], diameter: float,
+    dot_weight: Float32 | None = None,
+) -> npt.NDArray[np.float32]:  # fmt: skip
     """Return how many round dots lie on each pixel, with smooth edges, (rows, columns).
 
     For very many dots: their centres are counted on whole pixels, and the counts are then spread
@@ -147,6 +148,8 @@ def count_dots(
         Centres in pixels from the upper left corner; dots elsewhere are out of sight.
     shape : (rows, columns)
     diameter : float, in pixels
+    dot_weight : (n,), optional
+        What each dot counts, 1 without it.
     """
     reach, offsets, covered = _dot(diameter)
     rows, columns = shape
@@ -156,7 +159,9 @@ def count_dots(
     row = np.floor(down + np.float32(reach))
     inside = (column >= 0) & (column < wide) & (row >= 0) & (row < high)
     place = row[inside].astype(np.intp) * wide + column[inside].astype(np.intp)
-    centres = np.bincount(place, minlength=high * wide).reshape(high, wide).astype(np.float32)
+    counted = None if dot_weight is None else dot_weight[inside]
+    counts = np.bincount(place, counted, minlength=high * wide)
+    centres = counts.reshape(high, wide).astype(np.float32)
     total = np.zeros(shape, dtype=np.float32)
     part = np.empty(shape, dtype=np.float32)
     for (y, x), weight in zip(offsets, covered, strict=True):

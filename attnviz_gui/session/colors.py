@@ -1,0 +1,105 @@
+"""The colours of what is on show: made anew where that changes, in a worker where it takes time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from psygnal import Signal
+
+from attnviz_gui.session.coloring import Coloring, color, norms
+from attnviz_gui.session.offload import Offload, at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from attnviz_gui.session.document import Options
+    from attnviz_gui.session.picture import Picture
+
+    Float = npt.NDArray[np.float64]
+
+FEW = 2_000  # points that are coloured at once
+SMALLEST, LARGEST = 0.6, 1.7  # sizes of points by their norm, times the usual one
+
+
+class Colors:
+    """How the points of the plane are coloured and sized, and which classes are hidden."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        self.offload: Offload = at_once  # of its own: newer work replaces what waits
+        self.coloring: Coloring | None = None  # None: queries and keys
+        self.sizes: tuple[Float, Float] | None = None  # of queries and keys, None: all alike
+        self._hidden: frozenset[int] = frozenset()
+        self._wanted: object = None
+
+    @property
+    def hidden(self) -> frozenset[int]:
+        """The classes that are not drawn."""
+        return self._hidden
+
+    def toggle(self, which: int) -> None:
+        """Hide a class, or show it again; hiding the last one shows all."""
+        if self.coloring is None or not 0 <= which < len(self.coloring.classes):
+            return
+        hidden = self._hidden ^ {which}
+        some = {i for i, n in enumerate(self.coloring.counts) if n}
+        self._hidden = frozenset() if some <= hidden else hidden
+        self.changed.emit()
+
+    @property
+    def shown(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
+        """Which queries and keys are drawn; None where all are."""
+        if self.coloring is None or not self._hidden:
+            return None
+        hidden = np.array(sorted(self._hidden))
+        query, key = (~np.isin(side, hidden) for side in (self.coloring.query, self.coloring.key))
+        return query, key
+
+    def follow(self, pictures: Sequence[Picture], options: Options) -> None:
+        """Take what is on show, one picture or those of all texts, and how it is to be coloured."""
+        how = options.color_by, options.modulo
+        wanted = (tuple(pictures), how, options.size_by_norm)
+        if wanted == self._wanted:
+            return
+        before, self._wanted = self._wanted, wanted
+        if not isinstance(before, tuple) or before[1] != how:
+            self._hidden = frozenset()
+
+        def work() -> tuple[Coloring | None, tuple[Float, Float] | None]:
+            made = None
+            if options.color_by != "side":
+                made = color(options.color_by, pictures, modulo=options.modulo)
+            return made, _sizes(pictures) if options.size_by_norm else None
+
+        n_points = sum(len(p.query_tokens) + len(p.key_tokens) for p in pictures)
+        quick = options.color_by == "side" and not options.size_by_norm
+        if quick or (n_points <= FEW and options.color_by != "cluster"):
+            self._take(wanted, work())
+            return
+        self.coloring = self.sizes = None  # those before are of other points
+        self.offload(work, lambda found: self._take(wanted, found))
+
+    def _take(
+        self, wanted: object, found: tuple[Coloring | None, tuple[Float, Float] | None]
+    ) -> None:
+        if wanted is not self._wanted:
+            return
+        old = self.coloring
+        self.coloring, self.sizes = found
+        new = self.coloring
+        if old is not None and new is not None and old.classes != new.classes:
+            self._hidden = frozenset()  # they were other classes
+        self.changed.emit()
+
+
+def _sizes(pictures: Sequence[Picture]) -> tuple[Float, Float]:
+    """Return each point's size beside the usual one: its area grows with the norm."""
+    query, key = norms(pictures)
+    usual = float(np.median(np.concatenate([query, key]))) or 1.0
+    sides = (np.clip(np.sqrt(side / usual), SMALLEST, LARGEST) for side in (query, key))
+    of_query, of_key = sides
+    return of_query, of_key

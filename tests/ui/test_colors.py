@@ -1,0 +1,151 @@
+"""Points in the colours of their classes: what is drawn, the legend, and its clicks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+
+from attnviz_gui.session.document import Document
+from attnviz_gui.ui.figure import draw_figure
+from attnviz_gui.ui.main_window import MainWindow
+from attnviz_gui.ui.theme import DARK, LIGHT
+from attnviz_gui.ui.views.embedding import EmbeddingView
+from attnviz_gui.ui.views.tones import CLASSES
+from tests.samples import random_capture
+from tests.ui.driving import child, opened
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+    from attnviz_gui.session.colors import Colors
+
+
+@pytest.fixture
+def view(qtbot: QtBot, capybara):
+    document = Document()
+    document.open(capybara)
+    document.set_options(lines="none")
+    view = EmbeddingView(document, LIGHT)
+    qtbot.addWidget(view, before_close_func=lambda view: view.stop())
+    view.start()
+    view.resize(900, 520)
+    with qtbot.waitExposed(view):
+        view.show()
+    return view
+
+
+def pixels(image) -> np.ndarray:
+    image = image.convertToFormat(image.Format.Format_RGB32)
+    flat = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1, 4)
+    return flat[:, : image.width(), 2::-1].astype(int)
+
+
+def drawn(view, color: str) -> int:
+    """How many pixels above the legend have a colour."""
+    picture = pixels(view.grab().toImage())
+    legend = view.mapFromScene(view.legend.mapToScene(0, 0)).y()
+    rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    return int((np.abs(picture[: legend - 2] - rgb).max(axis=2) < 6).sum())
+
+
+def test_each_class_is_drawn_in_its_colour(qtbot: QtBot, view):
+    before = [drawn(view, color) for color in CLASSES[2:4]]
+    view.document.set_options(color_by="kind")
+    qtbot.wait(20)
+    after = [drawn(view, color) for color in CLASSES[2:4]]
+    assert before == [0, 0]
+    assert min(after) > 20  # punctuation and special tokens
+    view.document.set_options(color_by="side")
+    qtbot.wait(20)
+    assert [drawn(view, color) for color in CLASSES[2:4]] == [0, 0]
+
+
+def test_a_click_in_the_legend_hides_a_class_and_says_so(qtbot: QtBot, view):
+    view.document.set_options(color_by="kind")
+    qtbot.wait(20)
+    place, which = view.legend.places()[3]
+    at = view.mapFromScene(view.legend.mapToScene(place.center()))
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(at))
+    qtbot.wait(20)
+    assert which == 3
+    assert view.document.colors.hidden == {3}
+    assert drawn(view, CLASSES[3]) == 0
+    assert "4 of 22 points hidden" in view.numbers()
+    hidden = view.right.drawing.pixels()[0]  # [CLS] as a query
+    assert view.right.drawing.nearest(*hidden, 1.0) != 0
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(at))
+    qtbot.wait(20)
+    assert drawn(view, CLASSES[3]) > 20
+    assert "hidden" not in view.numbers()
+
+
+def test_a_number_has_a_bar_with_its_ends(qtbot: QtBot, view):
+    view.document.set_options(color_by="position")
+    qtbot.wait(20)
+    assert view.legend.places() == []
+    assert view.legend.coloring.ends() == ("0", "10")
+    assert view.legend.size().height() > 8
+    first, last = (
+        view.right.drawing.tones.colors[view.right.drawing.tones.level[i]] for i in (0, 10)
+    )
+    assert first.lightnessF() < 0.4 < last.lightnessF()
+    view.retheme(DARK)
+    qtbot.wait(20)
+    assert view.right.drawing.tones.colors[0] != first
+
+
+def test_a_figure_has_the_legend(view):
+    plain = pixels(draw_figure(EmbeddingView, view.document))
+    view.document.set_options(color_by="kind")
+    colored = pixels(draw_figure(EmbeddingView, view.document))
+    rgb = [int(CLASSES[2][i : i + 2], 16) for i in (1, 3, 5)]
+    below = slice(int(0.87 * len(colored)), None)
+    for picture, there in ((plain, False), (colored, True)):
+        assert ((np.abs(picture[below] - rgb).max(axis=2) < 6).sum() > 40) == there
+
+
+@pytest.mark.parametrize("n_texts", [4, 120])
+def test_all_texts_together_are_coloured(qtbot: QtBot, n_texts: int):
+    document = Document()
+    document.open(random_capture(20, texts=n_texts))  # markers, and dots
+    document.set_options(lines="none", together=True, plane="after")
+    view = EmbeddingView(document, LIGHT)
+    qtbot.addWidget(view, before_close_func=lambda view: view.stop())
+    view.start()
+    view.resize(700, 500)
+    with qtbot.waitExposed(view):
+        view.show()
+    plain = pixels(view.grab().toImage())
+    document.set_options(color_by="kind")
+    qtbot.wait(20)
+    colored = pixels(view.grab().toImage())
+    assert (np.abs(plain - colored).max(axis=2) > 40).mean() > 0.002
+    document.colors.toggle(0)
+    qtbot.wait(20)
+    fewer = pixels(view.grab().toImage())
+    grounds = [(np.abs(p[40:400] - 255).max(axis=2) > 24).mean() for p in (colored, fewer)]
+    assert grounds[1] < 0.7 * grounds[0]
+
+
+def test_the_panel_chooses_colour_and_size(qtbot: QtBot, capybara):
+    for window in opened(qtbot, MainWindow(capture=capybara)):
+        select = child(window, "color_select")
+        select.setCurrentIndex(select.findData("modulo"))
+        assert window.document.options.color_by == "modulo"
+        modulo = child(window, "modulo")
+        assert modulo.isVisible()
+        modulo.setValue(3)
+        assert window.document.colors.coloring.classes == ("0", "1", "2")
+        child(window, "size_by_norm").click()
+        assert window.document.colors.sizes is not None
+        select.setCurrentIndex(select.findData("cluster"))
+        colors = window.document.colors
+        wait_for(qtbot, colors)
+        assert colors.coloring.name == "cluster"
+
+
+def wait_for(qtbot: QtBot, colors: Colors) -> None:
+    qtbot.waitUntil(lambda: colors.coloring is not None, timeout=20_000)
