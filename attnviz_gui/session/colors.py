@@ -35,6 +35,7 @@ class Colors:
         self.sizes: tuple[Float, Float] | None = None  # of queries and keys, None: all alike
         self._hidden: frozenset[int] = frozenset()
         self._wanted: object = None
+        self._following = False
 
     @property
     def hidden(self) -> frozenset[int]:
@@ -59,12 +60,16 @@ class Colors:
         query, key = (~np.isin(side, hidden) for side in (self.coloring.query, self.coloring.key))
         return query, key
 
-    def follow(self, pictures: Sequence[Picture], options: Options) -> None:
-        """Take what is on show, one picture or those of all texts, and how it is to be coloured."""
+    def follow(self, pictures: Sequence[Picture], options: Options) -> bool:
+        """Take what is on show, one picture or those of all texts, and how it is to be coloured.
+
+        Returns whether the colours are others at once; the caller says so when all else is ready.
+        `changed` tells of those that come later.
+        """
         how = options.color_by, options.modulo
         wanted = (tuple(pictures), how, options.size_by_norm)
         if wanted == self._wanted:
-            return
+            return False
         before, self._wanted = self._wanted, wanted
         if not isinstance(before, tuple) or before[1] != how:
             self._hidden = frozenset()
@@ -79,9 +84,22 @@ class Colors:
         quick = options.color_by == "side" and not options.size_by_norm
         if quick or (n_points <= FEW and options.color_by != "cluster"):
             self._take(wanted, work())
-            return
+            return True
         self.coloring = self.sizes = None  # those before are of other points
-        self.offload(work, lambda found: self._take(wanted, found))
+        self._following = True
+        try:
+            self.offload(work, lambda found: self._arrived(wanted, found))
+        finally:
+            self._following = False
+        return True
+
+    def _arrived(
+        self, wanted: object, found: tuple[Coloring | None, tuple[Float, Float] | None]
+    ) -> None:
+        if wanted is self._wanted:
+            self._take(wanted, found)
+            if not self._following:  # else whoever asked says so, once all else is ready
+                self.changed.emit()
 
     def _take(
         self, wanted: object, found: tuple[Coloring | None, tuple[Float, Float] | None]
@@ -93,7 +111,6 @@ class Colors:
         new = self.coloring
         if old is not None and new is not None and old.classes != new.classes:
             self._hidden = frozenset()  # they were other classes
-        self.changed.emit()
 
 
 def _sizes(pictures: Sequence[Picture]) -> tuple[Float, Float]:

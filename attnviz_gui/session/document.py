@@ -628,18 +628,22 @@ class Document:
         if options == self._options:
             return
         before, self._options = self._options, options
-        self._recolor()
+        recolored = self._recolor()
         self.options_changed.emit()
+        if recolored:
+            self.colors.changed.emit()
         named = "show_special", "rotary", "together"
         redraw = any(getattr(options, name) != getattr(before, name) for name in named)
         if redraw and self._wanted is not None:
             self._show(self._wanted.capture, self.text, self.layer, self.head, self.mix)
 
-    def _recolor(self) -> None:
-        if self._picture is not None:
-            corpus = self.corpus
-            pictures = (self._picture,) if corpus is None else corpus.pictures
-            self.colors.follow(pictures, self._options)
+    def _recolor(self) -> bool:
+        """Have the points of what is on show coloured; returns whether they are others at once."""
+        if self._picture is None:
+            return False
+        corpus = self.corpus
+        pictures = (self._picture,) if corpus is None else corpus.pictures
+        return self.colors.follow(pictures, self._options)
 
 
 def _refuse_giants(capture: Capture) -> None:
