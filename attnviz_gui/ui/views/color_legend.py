@@ -13,7 +13,7 @@ from PySide6.QtGui import QFontMetricsF, QLinearGradient, QPainter, QPen
 
 from attnviz_gui.session.coloring import COLORINGS, LEVELS
 from attnviz_gui.ui.theme import SMALL, font
-from attnviz_gui.ui.views.tones import class_color, scale_colors
+from attnviz_gui.ui.views.tones import class_color, colors_of
 
 if TYPE_CHECKING:
     from attnviz_gui.session.coloring import Coloring
@@ -134,7 +134,7 @@ class ColorLegend(pg.GraphicsWidget):
         p.drawText(QRectF(x, 0, width + 2, self._line), middle, low)
         bar = QRectF(x + width + 6, self._line / 2 - 4, BAR, 8)
         gradient = QLinearGradient(bar.topLeft(), bar.topRight())
-        for i, color in enumerate(scale_colors(self.theme.name)):
+        for i, color in enumerate(colors_of(self.coloring, self.theme)[:LEVELS]):
             gradient.setColorAt(i / (LEVELS - 1), color)
         p.fillRect(bar, gradient)
         p.drawText(QRectF(bar.right() + 6, 0, 90, self._line), middle, high)

@@ -315,6 +315,8 @@ class EmbeddingView(View):
                 )
         for plane in (self.left, self.right):
             plane.drawing.set_tones(own, query, key)
+            plane.caption.colored = coloring is None
+            plane.caption.update()
 
     # -- points ------------------------------------------------------------------------------
 

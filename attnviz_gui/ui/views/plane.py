@@ -131,6 +131,7 @@ class Caption(pg.GraphicsWidget):
         self.theme = theme
         self.word = self.rest = ""
         self.legend = False
+        self.colored = True  # queries and keys have colours of their own, not those of a class
         self._fonts = font(SMALL), font(SMALL, bold=True)
         self._plain, self._bold = (QFontMetricsF(f) for f in self._fonts)
         self._line = self._bold.height() + 1
@@ -187,7 +188,7 @@ class Caption(pg.GraphicsWidget):
             p.save()
             p.translate(x + 4, y - self._plain.xHeight() / 2)
             p.setPen(Qt.PenStyle.NoPen)
-            p.setBrush(self.theme.color(role))
+            p.setBrush(self.theme.color(role if self.colored else "muted"))
             marks.outline(p, shape, 8)
             p.restore()
             p.setPen(self.theme.color("text"))

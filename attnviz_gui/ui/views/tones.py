@@ -37,9 +37,15 @@ def class_color(which: int) -> QColor:
     return QColor(CLASSES[which % len(CLASSES)])
 
 
-@lru_cache(maxsize=4)
-def scale_colors(theme_name: str) -> tuple[QColor, ...]:
-    """Return the colours of a number's levels; the ends stand out from the ground."""
+@lru_cache(maxsize=8)
+def scale_colors(theme_name: str, *, cyclic: bool = False) -> tuple[QColor, ...]:
+    """Return the colours of a number's levels; the ends stand out from the ground.
+
+    `cyclic`: the last level is next to the first (CET-CBC1, also for the colour-blind).
+    """
+    if cyclic:
+        round_ = np.linspace(0, 1, LEVELS, endpoint=False)
+        return tuple(pg.colormap.get("CET-CBC1").map(round_, mode="qcolor"))
     low, high = (0.0, 0.9) if theme_name != "dark" else (0.15, 1.0)
     table = pg.colormap.get("viridis").map(np.linspace(low, high, LEVELS), mode="qcolor")
     return tuple(table)
@@ -50,7 +56,7 @@ def colors_of(coloring: Coloring, theme: Theme) -> list[QColor]:
     if coloring.of_classes:
         found = [class_color(i) for i in range(len(coloring.classes))]
     else:
-        found = list(scale_colors(theme.name))
+        found = list(scale_colors(theme.name, cyclic=coloring.name == "modulo"))
     return [*found, theme.color("muted")]
 
 
