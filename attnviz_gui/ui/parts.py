@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # module:class, in the order of the menu.
 PARTS: tuple[str, ...] = (
+    "attnviz_gui.ui.explore.grid:HeadGridPart",
     "attnviz_gui.ui.explore.coloring:ColorWorker",
     "attnviz_gui.ui.explore.texts:TextsPart",
     "attnviz_gui.ui.explore.search:SearchPart",

@@ -1,17 +1,22 @@
-"""The grid of all heads, looked at by what it draws."""
+"""The grid of all heads: what its cells show, its keys, its order, its filter, its worker."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPointF, Qt
+from PySide6.QtTest import QTest
 
-from attnviz_gui.analysis.mosaic import MASKED
+from attnviz_gui.analysis.mosaic import MASKED, Part, pooled_attention, visible
 from attnviz_gui.session.document import Document
-from attnviz_gui.ui.theme import DARK, LIGHT
-from attnviz_gui.ui.views.head_grid import LEFT, TOP, HeadGridView
+from attnviz_gui.ui.main_window import MainWindow
+from attnviz_gui.ui.theme import LIGHT
+from attnviz_gui.ui.views.grid_layout import order_of
+from attnviz_gui.ui.views.head_grid import HeadGridView
+from tests.samples import random_capture
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
@@ -19,49 +24,135 @@ if TYPE_CHECKING:
     from attnviz_gui.capture.record import Capture
 
 
-def grid(qtbot: QtBot, capture: Capture, theme: Any = LIGHT) -> HeadGridView:
+def grid(qtbot: QtBot, capture: Capture, size: tuple[int, int] = (700, 500)) -> HeadGridView:
     document = Document()
     document.open(capture)
-    view = HeadGridView(document, theme)
-    qtbot.addWidget(view)
-    view.resize(640, 480)
+    view = HeadGridView(document, LIGHT)
+    qtbot.addWidget(view, before_close_func=lambda view: view.stop())
+    view.resize(*size)
     view.start()
-    view.show()
+    with qtbot.waitExposed(view):
+        view.show()
+    view.grab()
     return view
 
 
-def test_each_cell_is_the_attention_of_its_head(qtbot: QtBot, capybara: Capture):
-    view = grid(qtbot, capybara)
+def known(n: int = 8) -> Capture:
+    """Head 0 attends to itself, head 1 to the first token, head 2 to all alike."""
+    capture = random_capture(n, layers=1, heads=3, head_dim=n)
+    record = capture.records[0][0]
+    query = np.zeros((3, n, n), np.float32)
+    query[0] = 40 * np.eye(n)
+    query[1, :, 0] = 40
+    key = np.broadcast_to(np.eye(n, dtype=np.float32), (3, n, n)).copy()
+    record = replace(record, query=query, key=key, scaling=1.0)
+    return replace(capture, records=((record,),))
+
+
+def color_at(view: HeadGridView, place: tuple[int, int], down: float, across: float):
+    image = view.grab().toImage()
+    rect = view.sight.rect(view.lattice(), place).translated(view.body().topLeft())
+    at = QPointF(rect.left() + across * rect.width(), rect.top() + down * rect.height())
+    return image.pixelColor(at.toPoint())
+
+
+@pytest.mark.parametrize("pool", ["maximum", "mean"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_pooling_leaves_no_entry_out(pool, causal: bool) -> None:
+    capture = random_capture(37, causal=causal)
+    queries, keys = visible(capture, 0, 0, show_special=False)
+    part = Part((3, 33), (0, 35), 7, 9)
+    found = pooled_attention(capture.records[0][0], 1, queries, keys, part, pool)
+    whole, mask = capture.head(0, 1).attention[1:-1, 1:-1], capture.head(0, 1).mask[1:-1, 1:-1]
+    for r in range(7):
+        for c in range(9):
+            rows = slice(3 + r * 30 // 7, 3 + (r + 1) * 30 // 7)
+            columns = slice(c * 35 // 9, (c + 1) * 35 // 9)
+            allowed = whole[rows, columns][mask[rows, columns]]
+            if not allowed.size:
+                assert found[r, c] == MASKED
+                continue
+            wanted = allowed.max() if pool == "maximum" else allowed.mean()
+            assert found[r, c] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_cells_show_their_heads(qtbot: QtBot) -> None:
+    view = grid(qtbot, known())
+    self_on, self_off = color_at(view, (0, 0), 0.55, 0.55), color_at(view, (0, 0), 0.55, 0.05)
+    first_on, first_off = color_at(view, (0, 1), 0.55, 0.05), color_at(view, (0, 1), 0.55, 0.55)
+    assert self_on == first_on
+    assert self_off == first_off
+    assert self_on.lightness() > self_off.lightness() + 60  # yellow and violet
+    assert color_at(view, (0, 2), 0.2, 0.8) == color_at(view, (0, 2), 0.8, 0.3)
+
+
+def test_arrows_and_enter_and_a_click_open_heads(qtbot: QtBot) -> None:
+    view = grid(qtbot, random_capture(6))
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Down, Qt.Key.Key_Return):
+        QTest.keyClick(view, key)
+    assert (view.document.layer, view.document.head) == (1, 1)
+    rect = view.sight.rect(view.lattice(), (0, 2)).translated(view.body().topLeft())
+    QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=rect.center().toPoint())
+    assert (view.document.layer, view.document.head) == (0, 2)
+
+
+def test_sorted_and_dimmed_by_a_measure(qtbot: QtBot) -> None:
+    from attnviz_gui.analysis.heads import measure_heads
+
+    capture = known()
+    view = grid(qtbot, capture)
+    view.document.keep_head_measures(measure_heads(capture, 0))
+    before = color_at(view, (0, 0), 0.55, 0.05)
+    view.choose_order("heads")
+    assert view.lattice().rows[0][1][0] == 2  # uniform: the largest entropy
+    view.choose_limit(1.0)
+    assert view.dimmed() == {(0, 0), (0, 1)}
+    assert color_at(view, (0, 0), 0.55, 0.05).lightness() > before.lightness() + 40
+
+
+def test_other_modes_are_drawn(qtbot: QtBot) -> None:
+    view = grid(qtbot, random_capture(30))
+    seen = [view.grab().toImage()]
+    for mode in ("plane", "density"):
+        view.choose("mode", mode)
+        seen.append(view.grab().toImage())
+        assert seen[-1] != seen[-2]
+
+
+def test_layers_of_other_widths_and_many_heads(qtbot: QtBot) -> None:
+    small = random_capture(5, layers=2, heads=2)
+    wide = random_capture(5, layers=1, heads=5)
+    both = replace(
+        small,
+        layers=(*small.layers, *wide.layers),
+        records=((*small.records[0], *wide.records[0]),),
+    )
+    assert [len([h for h in heads if h is not None]) for _, heads in order_of(
+        both.layers).groups[0][1]] == [2, 2, 5]  # fmt: skip
+    assert "9 heads" in grid(qtbot, both).numbers()
+    many = grid(qtbot, random_capture(4, layers=32, heads=32, head_dim=4))
+    assert len(many.rects()) == 1024
+    assert len(many._coarse[many.kind]) == 1024
+
+
+def test_zoomed_it_shows_every_entry(qtbot: QtBot) -> None:
+    view = grid(qtbot, random_capture(600), (420, 320))
+    assert "largest of up to" in view.title()
+    view.zoom(1e9)
+    view._rest.stop()
     view.grab()
-    assert len(view.tiles) == sum(layer.n_heads for layer in capybara.layers)
-    for (layer, head), tile in view.tiles.items():
-        values = tile.values
-        assert isinstance(values, np.ndarray)
-        attention = capybara.head(layer, head).attention
-        np.testing.assert_allclose(np.where(values == MASKED, 0, values), attention, atol=1e-5)
-    view.stop()
+    assert "every entry" in view.title()
 
 
-@pytest.mark.parametrize("theme", [LIGHT, DARK])
-@pytest.mark.parametrize("mode", ["attention", "plane", "density"])
-def test_each_mode_is_drawn_in_each_cell(qtbot: QtBot, capybara: Capture, mode: str, theme: Any):
-    view = grid(qtbot, capybara, theme)
-    view.choose("mode", mode)
-    image = view.viewport().grab().toImage()
-    for place in view._lattice.cells:
-        rect = view.sight.rect(view._lattice, place).translated(LEFT, TOP)
-        x, y, w = int(rect.x()) + 2, int(rect.y()) + 2, int(rect.width()) - 4
-        seen = {image.pixel(x + i, y + j) for i in range(w) for j in range(w)}
-        assert len(seen) > 1, place
-    view.stop()
-
-
-def test_arrows_and_enter_open_a_head(qtbot: QtBot, capybara: Capture):
-    view = grid(qtbot, capybara)
-    view.grab()
-    for key in (Qt.Key.Key_Down, Qt.Key.Key_Right, Qt.Key.Key_Return):
-        qtbot.keyClick(view, key)
-    picture = view.document.picture
-    assert picture is not None
-    assert (picture.layer, picture.head) == (1, 1)
-    view.stop()
+def test_in_the_window_cells_come_from_a_worker(qtbot: QtBot, capybara: Capture) -> None:
+    window = MainWindow(capture=capybara)
+    qtbot.addWidget(window)
+    window.show()
+    part = next(p for p in window.parts if type(p).__name__ == "HeadGridPart")
+    part.dock.open()
+    n = sum(layer.n_heads for layer in capybara.layers)
+    qtbot.waitUntil(lambda: len(part.view._coarse.get(part.view.kind, {})) == n, timeout=10_000)
+    qtbot.waitUntil(lambda: not part.runner.running)
+    window.document.open(random_capture(9))
+    qtbot.waitUntil(lambda: len(part.view._coarse.get(part.view.kind, {})) == 6, timeout=10_000)
+    window.close()

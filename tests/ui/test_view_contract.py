@@ -29,6 +29,7 @@ VIEWS = {
     "value_weighted": "value_weighted:ValueWeightedView",
     "rollout": "rollout:RolloutView",
     "text_lines": "text_lines:TextLinesView",
+    "head_grid": "head_grid:HeadGridView",
 }
 SIZE = QSize(560, 420)
 

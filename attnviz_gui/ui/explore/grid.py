@@ -1,55 +1,145 @@
-"""Joins the grid of all heads to the window: its panel and its worker."""
+"""Joins the grid of all heads to the window: its panel, its worker, and what sorts and dims."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QWidget,
+)
 
 from attnviz_gui.jobs.runner import Runner, Worker
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.parts import Part, PartDock
+from attnviz_gui.ui.signals import quiet
 
 if TYPE_CHECKING:
-    from PySide6.QtWidgets import QWidget
-
+    from attnviz_gui.jobs.mosaic import MosaicRequest
+    from attnviz_gui.ui.explore.view_panel import ViewPanel
+    from attnviz_gui.ui.main_window import MainWindow
     from attnviz_gui.ui.theme import Theme
+    from attnviz_gui.ui.views.head_grid import HeadGridView
+
+TITLE = "All heads"
+ORDERS = (
+    ("none", "in order", "Layers and heads as they are numbered."),
+    ("layers", "sort layers", "Layers from the largest mean of the measure to the least."),
+    ("heads", "sort heads", "Columns from the largest mean of the measure to the least."),
+    ("both", "sort both", "Layers and columns, each by the mean of the measure."),
+    ("within", "sort within layers", "The heads of each layer by themselves."),
+)
 
 
-class GridPart(Part):
-    """One panel, with every layer and head in it."""
+class HeadGridPart(Part):
+    """The panel of all heads."""
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
-        self.panel: Any = None
-        self._worker = Worker("grid")
-        self.runner = Runner(self._worker, self)
-        self.dock = PartDock("Head grid", "head_grid_panel", self._make)
+        self.panel: ViewPanel | None = None
+        self.view: HeadGridView | None = None
+        self.runner: Runner | None = None
+        self._worker: Worker | None = None
+        self._request: MosaicRequest | None = None
+        self.dock = PartDock(TITLE, "head_grid_panel", self._make)
         window.workspace.add(self.dock)
         action = self.dock.toggleViewAction()
-        action.setToolTip("All layers and heads on one screen.")
+        action.setToolTip("Every head of every layer on one screen; a click opens one.")
         window.explore_menu.addAction(action)
 
     def _make(self) -> QWidget:
         from attnviz_gui.ui.explore.view_panel import ViewPanel
         from attnviz_gui.ui.views.head_grid import HeadGridView
 
-        view = HeadGridView(self.document, self.window.theme)
-        view.compute = self.runner.submit
-        self.panel = ViewPanel(self.window, view, "Head grid")
-        cancel = tool_button("Cancel")
-        cancel.setObjectName("head_grid_cancel")
-        cancel.setToolTip("Compute no more cells.")
-        cancel.clicked.connect(self.runner.cancel)
-        cancel.hide()
-        self.panel.add_option(cancel)
-        self.runner.started.connect(cancel.show)
-        self.runner.stopped.connect(cancel.hide)
-        self.runner.progressed.connect(lambda *_: view.take())
-        self.runner.stopped.connect(view.give_up)
-        self.runner.failed.connect(self._failed)
-        return self.panel
+        view = self.view = HeadGridView(self.document, self.window.theme)
+        self._worker = Worker("grid")
+        runner = self.runner = Runner(self._worker, self)
+        view.compute, view.give_up, view.at_once = self._compute, runner.cancel, False
+        runner.progressed.connect(self._progressed)
+        runner.finished.connect(lambda _: view.finish(self._request))
+        runner.failed.connect(self._failed)
+        runner.stopped.connect(self._show_running)
+        self.bar = QProgressBar()
+        self.bar.setObjectName("head_grid_progress")
+        self.bar.setTextVisible(False)
+        self.bar.setMaximumWidth(90)
+        self.bar.setMaximumHeight(10)
+        self.bar.setAccessibleName("Heads that are drawn")
+        self.bar.setToolTip("How many heads are drawn.")
+        self.button = tool_button("Cancel")
+        self.button.setObjectName("head_grid_cancel")
+        self.button.setAccessibleName("Cancel or go on")
+        self.button.setToolTip("Stop; the heads that are drawn stay.")
+        self.button.clicked.connect(self.toggle)
+        panel = self.panel = ViewPanel(self.window, view, TITLE)
+        panel.add_option(self.bar)
+        panel.add_option(self.button)
+        self.choices = GridChoices(view)
+        layout: Any = panel.layout()
+        layout.insertWidget(2, self.choices)
+        view.titled.connect(self._follow)
+        self._follow()
+        self._show_running()
+        return panel
+
+    # -- computing ---------------------------------------------------------------------------
+
+    def _compute(self, request: MosaicRequest, _view: HeadGridView) -> None:
+        assert self.runner is not None
+        self._request = request
+        self.runner.submit(request)
+        self.bar.setRange(0, len(request.wanted))
+        self.bar.setValue(0)
+        self._show_running()
+
+    def _progressed(self, done: int, total: int) -> None:
+        assert self.view is not None
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.view.take(self._request)
+        self.view.titled.emit()
 
     def _failed(self, fault: BaseException) -> None:
+        assert self.view is not None
+        self.view.halt()
         raise fault
+
+    def toggle(self) -> None:
+        """Stop, or go on."""
+        assert self.view is not None and self.runner is not None
+        if self.runner.running:
+            self.view.halt()
+            self.runner.cancel()
+        else:
+            self.view.go_on()
+        self._show_running()
+
+    def _show_running(self) -> None:
+        assert self.view is not None and self.runner is not None
+        running = self.runner.running
+        if not running:
+            self._request = None  # nothing holds a capture that nobody looks at
+        self.bar.setVisible(running)
+        self.button.setVisible(running or self.view.halted)
+        self.button.setText("Cancel" if running else "Go on")
+
+    def _follow(self) -> None:
+        """Show the choices that have a meaning for what the cells are."""
+        assert self.view is not None and self.panel is not None
+        mode = self.view.choices["mode"]
+        self.panel.picks["pool"].setVisible(mode == "attention")
+        self.panel.picks["axes"].setVisible(mode == "plane")
+        self.button.setVisible(self.view.halted or self.bar.isVisibleTo(self.panel))
+        self.choices.follow()
+
+    # -- as a part ---------------------------------------------------------------------------
 
     def set_theme(self, theme: Theme) -> None:
         """Take another theme."""
@@ -57,8 +147,98 @@ class GridPart(Part):
             self.panel.retheme(theme)
 
     def close(self) -> None:
-        """Cancel what is computed, and wait for it."""
-        self.runner.close()
-        self._worker.close()
+        """Cancel what runs, wait for it, and follow the document no longer."""
+        if self.runner is not None:
+            self.runner.close()
+        if self._worker is not None:
+            self._worker.close()
         if self.panel is not None:
             self.panel.stop()
+
+
+class GridChoices(QWidget):
+    """A measure, whether it sorts, and the least that is not dimmed."""
+
+    def __init__(self, view: HeadGridView) -> None:
+        super().__init__()
+        self.view = view
+        self._names: tuple[str, ...] = ()
+        self.measure = QComboBox()
+        self.measure.setObjectName("head_grid_measure")
+        self.measure.setAccessibleName("Measure of heads")
+        self.measure.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.measure.setMinimumContentsLength(12)
+        self.order = QComboBox()
+        self.order.setObjectName("head_grid_order")
+        self.order.setAccessibleName("Order of the heads")
+        self.order.setToolTip("Whether layers, heads or both are sorted by the measure.")
+        for value, words, tip in ORDERS:
+            self.order.addItem(words, value)
+            self.order.setItemData(self.order.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.dim = QCheckBox("only >")
+        self.dim.setObjectName("head_grid_filter")
+        self.dim.setAccessibleName("Dim heads")
+        self.dim.setToolTip("Dim heads whose measure is not above this number.")
+        self.limit = QDoubleSpinBox()
+        self.limit.setObjectName("head_grid_limit")
+        self.limit.setAccessibleName("Least measure that is not dimmed")
+        self.limit.setToolTip(self.dim.toolTip())
+        self.limit.setRange(-1e6, 1e6)
+        self.limit.setDecimals(3)
+        self.limit.setSingleStep(0.1)
+        self.limit.setEnabled(False)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(8, 0, 8, 2)
+        row.setSpacing(6)
+        word = QLabel("measure")
+        word.setProperty("quiet", True)
+        for widget in (word, self.measure, self.order, self.dim, self.limit):
+            row.addWidget(widget)
+        row.addStretch(1)
+        self.measure.currentIndexChanged.connect(self._chosen)
+        self.order.currentIndexChanged.connect(
+            lambda i: self.view.choose_order(self.order.itemData(i))
+        )
+        self.dim.toggled.connect(self._dim)
+        self.limit.valueChanged.connect(self._dim)
+        self.follow()
+
+    def _chosen(self, index: int) -> None:
+        self.view.choose_measure(self.measure.itemData(index))
+        self.follow()
+
+    def _dim(self, *_: object) -> None:
+        on = self.dim.isChecked()
+        self.limit.setEnabled(on)
+        self.view.choose_limit(self.limit.value() if on else None)
+
+    def follow(self) -> None:
+        """List the measures that there are, and say where the chosen one lies."""
+        from attnviz_gui.analysis.catalogue import CATALOGUE, tip
+        from attnviz_gui.analysis.measures import MEASURES
+
+        found = self.view.measures
+        names = tuple(each.name for each in MEASURES)
+        if found is not None:
+            names = (*names, *(name for name in found.names if name not in names))
+        if names != self._names:
+            self._names = names
+            with quiet(self.measure):
+                self.measure.clear()
+                for name in names:
+                    known = CATALOGUE.get(name)
+                    self.measure.addItem(name if known is None else known.title, name)
+                    if known is not None:
+                        last = self.measure.count() - 1
+                        self.measure.setItemData(last, tip(known), Qt.ItemDataRole.ToolTipRole)
+        with quiet(self.measure):
+            self.measure.setCurrentIndex(max(self.measure.findData(self.view.measure), 0))
+        known = CATALOGUE.get(self.view.measure)
+        self.measure.setToolTip("" if known is None else tip(known))
+        values = [v for v in self.view.values().values() if math.isfinite(v)]
+        if values:
+            spread = max(values) - min(values)
+            with quiet(self.limit):
+                self.limit.setSingleStep(max(spread / 50, 1e-3))

@@ -101,7 +101,7 @@ def value_image(
             if tile is None or isinstance(tile.values, (str, Points)):
                 continue
             codes = codes_of(tile, scale)
-            if codes.shape == (y1 - y0, x1 - x0) and tile.part.rows[0] == 0:
+            if codes.shape == (y1 - y0, x1 - x0) and _is_whole(tile, counts[place]):
                 canvas[top:bottom, left:right] = codes[
                     top - y0 : bottom - y0, left - x0 : right - x0
                 ]
@@ -119,6 +119,11 @@ def value_image(
             columns = slice(left + int(inside[1][0]), left + int(inside[1][-1]) + 1)
             canvas[rows, columns] = codes[down[inside[0]][:, None], across[inside[1]]]
     return _image(colors[canvas], dpr)
+
+
+def _is_whole(tile: Tile, count: tuple[int, int]) -> bool:
+    rows, columns = tile.part.rows, tile.part.columns
+    return (rows, columns) == ((0, count[0]), (0, count[1]))
 
 
 def _sample(
