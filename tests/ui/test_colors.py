@@ -13,6 +13,7 @@ from attnviz_gui.ui.figure import draw_figure
 from attnviz_gui.ui.main_window import MainWindow
 from attnviz_gui.ui.theme import DARK, LIGHT
 from attnviz_gui.ui.views.embedding import EmbeddingView
+from attnviz_gui.ui.views.region import Region
 from attnviz_gui.ui.views.tones import CLASSES
 from tests.samples import random_capture
 from tests.ui.driving import child, opened
@@ -76,6 +77,8 @@ def test_a_click_in_the_legend_hides_a_class_and_says_so(qtbot: QtBot, view):
     assert "4 of 22 points hidden" in view.numbers()
     hidden = view.right.drawing.pixels()[0]  # [CLS] as a query
     assert view.right.drawing.nearest(*hidden, 1.0) != 0
+    everything = Region(((0.0, 0.0), (900.0, 520.0)), rectangle=True)
+    assert sum(int(side.sum()) for side in view.right.drawing.inside(everything, crowd=False)) == 18
     qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(at))
     qtbot.wait(20)
     assert drawn(view, CLASSES[3]) > 20

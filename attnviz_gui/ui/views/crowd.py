@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.views.tones import Tones
 
     Float = npt.NDArray[np.float64]
+    Bool = npt.NDArray[np.bool_]
 
 FEW = 3_000  # points up to which each is a marker
 FADED = 0.45  # how much of its colour a marker keeps, the rest is ground
@@ -65,6 +66,11 @@ class Crowd:
         """Take other colours, and which points are shown; None: as queries and keys."""
         self._tones = None if query is None or key is None else (query, key)
         self._version += 1
+
+    @property
+    def shown(self) -> tuple[Bool | None, Bool | None]:
+        """Which queries and keys are drawn; None where all are."""
+        return (None, None) if self._tones is None else (self._tones[0].shown, self._tones[1].shown)
 
     def nearest(self, area: Area, x: float, y: float) -> tuple[int, float] | None:
         """Return the point nearest to a place in pixels, queries first, and how far it is."""

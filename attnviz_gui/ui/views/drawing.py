@@ -216,7 +216,18 @@ class Drawing(pg.GraphicsObject):
             points = self.pixels() - (room.left(), room.top())
             query, key = points[: self.n_queries], points[self.n_queries :]
         seen = Region(((0.0, 0.0), (room.width(), room.height())), rectangle=True)
-        return _both(region, seen, query), _both(region, seen, key)
+        inside = _both(region, seen, query), _both(region, seen, key)
+        for side, shown in zip(inside, self._shown(crowd=crowd), strict=True):
+            if shown is not None:
+                side &= shown
+        return inside
+
+    def _shown(self, *, crowd: bool) -> tuple[Bool | None, Bool | None]:
+        """Return which queries and keys are not hidden; None where all are shown."""
+        if crowd:
+            return self.crowd.shown
+        shown = None if self.tones is None else self.tones.shown
+        return (None, None) if shown is None else (shown[: self.n_queries], shown[self.n_queries :])
 
     def nearest(self, x: float, y: float, within: float) -> int | None:
         """Return the point nearest to a place in pixels, None where none is `within`."""
