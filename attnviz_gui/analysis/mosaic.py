@@ -144,7 +144,7 @@ def pooled_attention(
     out: Float32 = lines if width == len(columns) else join.reduceat(lines, across[:-1], axis=1)
     count = (allowed or Allowed()).of(of.mask, queries, keys, part)
     if pool == "mean":
-        out = out / np.maximum(count, 1)
+        out = np.divide(out, np.maximum(count, 1), dtype=np.float32)
     return np.where(count > 0, out, MASKED)
 
 

@@ -50,7 +50,8 @@ def table(theme: Theme) -> npt.NDArray[np.uint32]:
     quiet = [ground, mix(ground, theme.color("faint"), 0.3), masked_color(theme)]
     rgb = [(color.red(), color.green(), color.blue()) for color in quiet]
     colors = np.vstack([rgb, viridis()]).astype(np.uint32)
-    return np.uint32(0xFF000000) | colors[:, 0] << 16 | colors[:, 1] << 8 | colors[:, 2]
+    whole = np.uint32(0xFF000000) | colors[:, 0] << 16 | colors[:, 1] << 8 | colors[:, 2]
+    return whole.astype(np.uint32)
 
 
 def codes_of(tile: Tile, scale: ColorScale) -> Codes:

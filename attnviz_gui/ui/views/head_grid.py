@@ -583,7 +583,7 @@ class HeadGridView(PaintedView):
                 if values:
                     p.fillRect(rect, masked_color(self.theme))
                 continue
-            at = float(scale.place(np.float32([value]))[0])
+            at = float(scale.place(np.array([value], np.float32))[0])
             color = self.theme.color("text")
             color.setRgb(*map(int, colors[round(at * (N_COLORS - 1))]))
             p.fillRect(rect, color)
