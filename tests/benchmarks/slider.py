@@ -61,6 +61,14 @@ class Painted(QObject):
         return time.perf_counter() - start
 
 
+def rest(app: QApplication) -> None:
+    """Let a window that has just been opened come to rest, as it has when somebody drags in it."""
+    until = time.perf_counter() + 1
+    while time.perf_counter() < until:
+        app.processEvents()
+        time.sleep(0.005)
+
+
 MOST_NAMES = 64  # tokens up to which the plain way writes a name at each point
 
 
@@ -205,6 +213,7 @@ def frames(app: QApplication, capture: Capture) -> tuple[float, float, float]:
     window.show()
     painted = Painted([window.scatter, window.embedding])
     window.document.show_head(1, 7)
+    rest(app)
     window.document.begin_drag()
     values = np.sin(np.linspace(0.01, 6, FRAMES)) * 2  # no two in a row alike
     ours = [painted.time(app, lambda t=t: window.document.move(t=float(t))) for t in values]
@@ -255,6 +264,7 @@ def time_plain(
 ) -> float:
     """95th percentile of a frame drawn the plain way; its panels that move are waited for."""
     plain.show()
+    rest(app)
     painted = Painted(plain.plots[-2:])
     times = [
         painted.time(app, lambda t=t: plain.show_frame(head, float(t), 1.0)) for t in values

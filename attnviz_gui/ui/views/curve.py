@@ -40,6 +40,7 @@ EMPTY = "The objective over a will be drawn here."
 POINT = 4.5  # radius of the point
 STEP = 1 / 100  # of the range, for an arrow key; ten times as much with Shift
 _OLD = 0.35  # opacity of a curve that another is awaited for
+_STEP = 16  # pixels to which the room of the title is rounded
 _TIP = (
     "How good every a is for the chosen objective; where c matters, every a and c.\n"
     "Drag the green point; arrow keys move it, with Shift ten times as far.\n"
@@ -68,7 +69,8 @@ class CurveView(QWidget):
         self._held = False
         self._tabbed = False  # the keyboard focus came by the keyboard
         self._plot: Plot | None = None
-        self._pixmap = QPixmap()
+        self._pixmap = QPixmap()  # what stays
+        self._shown: object = None  # what that was made for
         self._title_font, self._small = font(NORMAL), font(SMALL)
         self._title_height = QFontMetricsF(self._title_font).height() + 2
         self.setObjectName(self.name)
@@ -249,7 +251,7 @@ class CurveView(QWidget):
         return self._plot
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the curve from its pixmap, and the point and the words over it."""
+        """Paint what stays from its pixmap, and the point and its words over it."""
         p = QPainter(self)
         p.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.TextAntialiasing)
         if self.document.picture is None:
@@ -257,10 +259,13 @@ class CurveView(QWidget):
             p.setPen(self.theme.color("muted"))
             p.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, EMPTY)
         else:
-            self._paint_title(p)
             plot = self.plot
+            p.drawPixmap(0, 0, self._still(plot))
+            p.setFont(self._title_font)
+            p.setPen(self.theme.color("text"))
+            p.drawText(QPointF(2, QFontMetricsF(self._title_font).ascent() + 1), self.title())
             if plot is not None:
-                self._paint_plot(p, plot)
+                self._paint_point(p, plot)
             if self.reason() and not self.stale:
                 self._paint_reason(p)
         if self.hasFocus() and self._tabbed:
@@ -269,48 +274,57 @@ class CurveView(QWidget):
             p.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5))
         p.end()
 
-    def _paint_title(self, p: QPainter) -> None:
-        row = QRectF(2, 0, self.width() - 4, self._title_height)
-        middle = Qt.AlignmentFlag.AlignVCenter
-        p.setFont(self._title_font)
-        p.setPen(self.theme.color("text"))
-        title = self.title()
-        p.drawText(row, Qt.AlignmentFlag.AlignLeft | middle, title)
-        taken = p.fontMetrics().horizontalAdvance(title) + 24
-        words = self.best_words()
+    def _still(self, plot: Plot | None) -> QPixmap:
+        """Return what no slider moves: the plot, and what is best in it."""
+        ratio, words = self.devicePixelRatioF(), self.best_words()
+        room = QFontMetricsF(self._title_font).horizontalAdvance(self.title())
+        room = math.ceil(room / _STEP) * _STEP  # digits that change leave the rest where it is
+        shown = (plot, self.size() * ratio, self.stale, words, room)
+        if self._pixmap.isNull() or shown != self._shown:
+            self._shown = shown
+            self._pixmap = QPixmap(self.size() * ratio)
+            self._pixmap.setDevicePixelRatio(ratio)
+            self._pixmap.fill(Qt.GlobalColor.transparent)
+            p = QPainter(self._pixmap)
+            p.setRenderHints(
+                QPainter.RenderHint.Antialiasing | QPainter.RenderHint.TextAntialiasing
+            )
+            self._paint_best(p, words, room)
+            if plot is not None:
+                p.setOpacity(_OLD if self.stale else 1.0)
+                plot.paint(p)
+            p.end()
+        return self._pixmap
+
+    def _paint_best(self, p: QPainter, words: str, taken: float) -> None:
         if not words or self.curve is None or self.curve.best is None:
             return
+        row = QRectF(2, 0, self.width() - 4, self._title_height)
         p.setFont(self._small)
         metrics = p.fontMetrics()
-        room = int(row.width() - taken)
+        room = int(row.width() - taken - 24)
         if metrics.horizontalAdvance(words) > room:  # the diamond is filled all the same
             words = words.replace("at the end of ", "end of ")
         words = metrics.elidedText(words, Qt.TextElideMode.ElideRight, room)
         p.setPen(self.theme.color("muted"))
-        p.drawText(row, Qt.AlignmentFlag.AlignRight | middle, words)
+        p.drawText(row, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, words)
         x = row.right() - metrics.horizontalAdvance(words) - 9
         p.setPen(QPen(self.theme.color("text"), 1.4))
         edge = bool(self.curve.best.edges)
         p.setBrush(self.theme.color("text") if edge else Qt.BrushStyle.NoBrush)
         p.drawPolygon(diamond(QPointF(x, row.center().y())))
 
-    def _paint_plot(self, p: QPainter, plot: Plot) -> None:
-        ratio = self.devicePixelRatioF()
-        if self._pixmap.isNull() or self._pixmap.devicePixelRatio() != ratio:
-            self._pixmap = QPixmap(self.size() * ratio)
-            self._pixmap.setDevicePixelRatio(ratio)
-            self._pixmap.fill(Qt.GlobalColor.transparent)
-            into = QPainter(self._pixmap)
-            plot.paint(into)
-            into.end()
+    def _paint_point(self, p: QPainter, plot: Plot) -> None:
         p.setOpacity(_OLD if self.stale else 1.0)
-        p.drawPixmap(0, 0, self._pixmap)
         at = self.point_at(plot)
         inner = plot.inner
-        p.setPen(QPen(self.theme.color("after", 0.55), 1))
-        p.drawLine(QPointF(at.x(), inner.top()), QPointF(at.x(), inner.bottom()))
+        # Rectangles on whole pixels: a translucent line takes twenty times as long.
+        faint = self.theme.color("after", 0.55)
+        p.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        p.fillRect(QRectF(at.x() - 0.5, inner.top(), 1, inner.height()), faint)
         if plot.is_map:
-            p.drawLine(QPointF(inner.left(), at.y()), QPointF(inner.right(), at.y()))
+            p.fillRect(QRectF(inner.left(), at.y() - 0.5, inner.width(), 1), faint)
+        p.setRenderHint(QPainter.RenderHint.Antialiasing)
         hollow = math.isnan(self._value()[0])
         p.setPen(QPen(self.theme.color("after" if hollow else "ground"), 1.5))
         p.setBrush(self.theme.color("ground" if hollow else "after"))

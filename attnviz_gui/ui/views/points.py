@@ -224,7 +224,8 @@ class Points(PixelItem):
                 across * scale + left, down * scale + top, shape,
                 round(self.disc_diameter * scale * 4) / 4, round(self.disc_opacity, 2),
             )  # fmt: skip
-            self._image = self._colored(ink, self._dots, _INK)
+            few = self._n * self.disc_diameter**2 * scale**2 < ink.size / 4
+            self._image = self._inked(ink) if few else self._colored(ink, self._dots, _INK)
             self._made_for = wanted
         return self._image
 
@@ -236,15 +237,30 @@ class Points(PixelItem):
     ) -> QImage:
         """Return an image of (rows, columns) values; the old one's memory serves again."""
         rows, columns = values.shape
-        image = self._image
-        if (image.height(), image.width()) != (rows, columns):
-            image = QImage(columns, rows, QImage.Format.Format_ARGB32_Premultiplied)
-        pixels = np.frombuffer(image.bits(), dtype=np.uint32).reshape(rows, columns)
+        image, pixels = self._canvas(rows, columns)
         band = max(CHUNK // max(columns, 1), 1)
         for start in range(0, rows, band):
             level = (values[start : start + band] * steps).astype(np.intp)
             colors.take(level, mode="clip", out=pixels[start : start + band])
         return image
+
+    def _inked(self, ink: npt.NDArray[np.float64]) -> QImage:
+        """As `_colored` for discs that leave most of the (rows, columns) free."""
+        image, pixels = self._canvas(*ink.shape)
+        pixels.fill(0)
+        flat = ink.ravel()
+        at = np.flatnonzero(flat)
+        levels = (flat[at] * _INK).astype(np.intp)
+        pixels.reshape(-1)[at] = self._dots.take(levels, mode="clip")
+        return image
+
+    def _canvas(self, rows: int, columns: int) -> tuple[QImage, npt.NDArray[np.uint32]]:
+        """Return an image of this size, the last one's if it fits, and its pixels."""
+        image = self._image
+        if (image.height(), image.width()) != (rows, columns):
+            image = QImage(columns, rows, QImage.Format.Format_ARGB32_Premultiplied)
+        pixels = np.frombuffer(image.bits(), dtype=np.uint32).reshape(rows, columns)
+        return image, pixels
 
     def _forget_image(self) -> None:
         self._made_for = None
