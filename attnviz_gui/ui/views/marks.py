@@ -29,6 +29,7 @@ _EDGES = np.array([0.05, 0.1, 0.2, 0.4, 0.7])
 _WIDTHS = (1.0, 1.0, 1.4, 2.0, 2.8, 3.6)
 _TONES = (0.30, 0.40, 0.52, 0.66, 0.80, 0.95)
 FEW = 16  # so many lines have their full width and tone; more of them are drawn lighter
+KINDS = 4  # of lines in one picture: all, those of the focus, the watched ones
 
 
 def line_class(weight: Float) -> npt.NDArray[np.intp]:
@@ -41,6 +42,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._array = PrimitiveArray(QLineF, 4)
+        self._known: list[tuple[Float, object, list[tuple[npt.NDArray[np.intp], QPen]]]] = []
 
     def draw(
         self,
@@ -58,22 +60,35 @@ class Lines:
 
         `thinnest` (pixels) and `faintest` (part of the colour, the rest is ground) hold for all.
         """
+        for index, pen in self._pens(weight, color, ground, thinnest, faintest):
+            self._array.resize(len(index))
+            memory = self._array.ndarray()
+            memory[:, :2] = start[index]
+            memory[:, 2:] = end[index]
+            painter.setPen(pen)
+            painter.drawLines(*self._array.drawargs())
+
+    def _pens(
+        self, weight: Float, color: QColor, ground: QColor, thinnest: float, faintest: float
+    ) -> list[tuple[npt.NDArray[np.intp], QPen]]:
+        """Return which lines are drawn with which pen; the same ones move with a slider."""
+        how = color.rgba(), ground.rgba(), thinnest, faintest
+        for of, drawn, pens in self._known:
+            if of is weight and drawn == how:
+                return pens
         classes = line_class(weight)
         light = min(1.0, (FEW / max(len(weight), 1)) ** 0.25)
+        pens = []
         for c in range(len(_WIDTHS)):
-            chosen = classes == c
-            n = int(np.count_nonzero(chosen))
-            if not n:
+            index = np.flatnonzero(classes == c)
+            if not index.size:
                 continue
-            self._array.resize(n)
-            memory = self._array.ndarray()
-            memory[:, :2] = start[chosen]
-            memory[:, 2:] = end[chosen]
             tone = mix(ground, color, max(light * _TONES[c], faintest))
             pen = QPen(tone, max(light * _WIDTHS[c], thinnest))
             pen.setCapStyle(Qt.PenCapStyle.FlatCap)
-            painter.setPen(pen)
-            painter.drawLines(*self._array.drawargs())
+            pens.append((index, pen))
+        self._known = [(weight, how, pens), *self._known[: KINDS - 1]]
+        return pens
 
 
 class Markers:
