@@ -287,6 +287,15 @@ class TextsFrame:
             axes, spread = axes @ turn, spread @ turn**2
         return Projection(query_xy.T, key_xy.T, spread, axes)
 
+    @property
+    def vectors(self) -> tuple[Float64, Float64]:
+        """Normalised queries (N_q, d) and keys (N_k, d), d + 1 where lifted; as `Frame`'s."""
+        query, key = self.scale * self.live.query, (self.live.key + self.shift) / self.scale
+        if self.lifted:
+            query = np.column_stack([query, np.zeros(len(query))])
+            key = np.column_stack([key, self._height / self.scale])
+        return query, key
+
     # -- pairs -------------------------------------------------------------------------------
 
     @lazy

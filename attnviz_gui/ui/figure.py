@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from attnviz_gui.session.document import Document
     from attnviz_gui.ui.views.base import View
 
-SIZES = {"heatmap": QSize(760, 700), "scatter": QSize(900, 520), "embedding": QSize(1100, 640)}
+SIZES = {
+    "heatmap": QSize(760, 700), "scatter": QSize(900, 520), "embedding": QSize(1100, 640),
+    "other_projection": QSize(900, 700),
+}  # fmt: skip
 _MARGIN = 14
 
 
@@ -56,8 +59,10 @@ def draw_figure(
     view.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
     try:
         view.start()
+        facts = getattr(view, "facts", lambda: "")()  # parameters of its own
         heading = QFontMetricsF(font(NORMAL, bold=True)).height() + 6
         caption = caption_of(document, normalised=kind.normalised)
+        caption += f", {facts}" if facts else ""
         footing = QFontMetricsF(font(SMALL)).height() + 6
         margins = QMargins(_MARGIN, round(_MARGIN + heading), _MARGIN, round(_MARGIN + footing))
         inner = QRect(0, 0, size.width(), size.height()).marginsRemoved(margins)

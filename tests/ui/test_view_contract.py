@@ -30,6 +30,7 @@ VIEWS = {
     "rollout": "rollout:RolloutView",
     "text_lines": "text_lines:TextLinesView",
     "head_grid": "head_grid:HeadGridView",
+    "other_projection": "other_projection:OtherProjectionView",
 }
 SIZE = QSize(560, 420)
 
