@@ -15,7 +15,7 @@ CODE = Path(attnviz_gui.__file__).parent
 TOP = CODE.parent
 QT = {"PySide6", "shiboken6", "pyqtgraph", "superqt"}
 MODELS = {"torch", "transformers", "tokenizers", "safetensors", "huggingface_hub"}
-HEAVY = {"sklearn", "scipy", "pandas", "matplotlib"}
+HEAVY = {"sklearn", "scipy", "pandas", "matplotlib", "openTSNE", "umap"}
 
 LOADED = "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules}, sep='\\n')"
 

@@ -213,7 +213,6 @@ def tsne(
 
     _stop_if(cancel)
     n, total = len(found), EARLY + LATE
-    last = _start(found, seed)
     affinities = PerplexityBasedNN(
         found,
         perplexity=usual_perplexity(n, perplexity),
@@ -222,32 +221,26 @@ def tsne(
         random_state=seed,
     )
     _stop_if(cancel)
-    done, every = 0, EVERY if n < MANY else OF_MANY
-
-    def called(_iteration: int, _error: float, embedding: npt.ArrayLike) -> bool:
-        nonlocal done, last
-        done += every
-        last = np.array(embedding, dtype=np.float64)
-        if step is not None:
-            step(done, total, last)
-        return cancel is not None and cancel.is_set()
-
     embedding = TSNEEmbedding(
-        last.copy(), affinities, n_jobs=1, random_state=seed, dof=1, negative_gradient_method="bh"
-    )
+        _start(found, seed), affinities, n_jobs=1, random_state=seed, dof=1,
+        negative_gradient_method="bh",
+    )  # fmt: skip
     early = EXAGGERATION if n >= FEW else OF_FEW
-    for n_iter, exaggeration, momentum in ((EARLY, early, 0.5), (LATE, 1.0, 0.8)):
-        embedding = embedding.optimize(
-            n_iter,
-            exaggeration=exaggeration,
-            momentum=momentum,
-            callbacks=called,
-            callbacks_every_iters=every,
-            propagate_exception=False,
+    every = EVERY if n < MANY else OF_MANY
+    # Momentum and gains live on in the embedding: pieces of a phase are the phase.
+    for done in range(every, total + 1, every):
+        first = done <= EARLY
+        embedding.optimize(
+            every,
+            inplace=True,
+            exaggeration=early if first else 1.0,
+            momentum=0.5 if first else 0.8,
         )
+        made = np.array(embedding, dtype=np.float64)
+        if step is not None:
+            step(done, total, made)
         if cancel is not None and cancel.is_set():
-            return last
-    made = np.array(embedding, dtype=np.float64)
+            return made
     if not np.ptp(made, axis=0).max() > ONE_PLACE:
         raise InputError(
             "t-SNE puts all these points into one place: none has neighbours that are nearer than "

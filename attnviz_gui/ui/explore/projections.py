@@ -53,7 +53,7 @@ class ProjectionsPart(Part):
         runner.failed.connect(self._failed)
         runner.progressed.connect(self._progressed)
         runner.stopped.connect(self._stopped)
-        view.compute_later = self.run
+        view.projected.later = self.run
         self._make_controls(view)
         self.panel = ViewPanel(self.window, view, LABEL)
         self.panel.add_option(self.run_button)
@@ -88,8 +88,8 @@ class ProjectionsPart(Part):
             "How many neighbours each point has, about; at most a third of the other points."
         )
         self.perplexity.setRange(1, 500)
-        self.perplexity.setValue(round(view.perplexity))
-        self.perplexity.valueChanged.connect(lambda n: view.set_parameters(perplexity=float(n)))
+        self.perplexity.setValue(round(view.projected.choices.perplexity))
+        self.perplexity.valueChanged.connect(lambda n: view.choose("perplexity", float(n)))
         self.seed = QSpinBox()
         self.seed.setObjectName("other_projection_seed")
         self.seed.setAccessibleName("Seed")
@@ -98,8 +98,8 @@ class ProjectionsPart(Part):
             "show is chance."
         )
         self.seed.setRange(0, 9999)
-        self.seed.setValue(view.seed)
-        self.seed.valueChanged.connect(lambda n: view.set_parameters(seed=n))
+        self.seed.setValue(view.projected.choices.seed)
+        self.seed.valueChanged.connect(lambda n: view.choose("seed", n))
         self.parameters = QWidget()
         row = QHBoxLayout(self.parameters)
         row.setContentsMargins(0, 0, 0, 0)
@@ -116,15 +116,14 @@ class ProjectionsPart(Part):
     def run(self) -> None:
         """Compute what the panel asks for."""
         assert self._runner is not None
-        asked = self._request is not None and self.view.asks_for(self._request)
-        request = None if asked else self.view.request(self._moving)
+        asked = self._request is not None and self.view.projected.asks_for(self._request)
+        request = None if asked else self.view.projected.request(self._moving)
         if request is None:
             return
         self._request = request
         self._runner.submit(request)
         if request.method != "pca":  # whose view has asked for it, and is drawing
             self.view.begin()
-            self.view.say_projecting(True)
         self.bar.setRange(0, 0)
         self._follow()
 
@@ -155,17 +154,17 @@ class ProjectionsPart(Part):
         self.bar.setValue(done)
 
     def _stopped(self) -> None:
-        self.view.say_projecting(False)
+        self.view.end()
         self._follow()
 
     def _follow(self) -> None:
         """Show what can be done; what is no longer asked for is computed no longer."""
-        if self._request is not None and not self.view.asks_for(self._request):
+        if self._request is not None and not self.view.projected.asks_for(self._request):
             self.cancel()
         view, running = self.view, self._runner is not None and self._runner.running
         chance = not view.spatial
         self.run_button.setVisible(chance and not running)
-        self.run_button.setEnabled(view.key() is not None and not view.complete)
+        self.run_button.setEnabled(view.projected.key() is not None and not view.projected.complete)
         self.cancel_button.setVisible(chance and running)
         self.bar.setVisible(running)
         self.parameters.setVisible(chance)

@@ -1,33 +1,19 @@
 """Queries and keys in other projections than the joint plane: 3-D PCA, t-SNE, UMAP.
 
-Draws positions that were computed elsewhere, and that a panel brings by `take`; only a PCA of not
-too many points is computed here. What was computed is kept with its capture, so that a figure need
-not compute it again.
+Draws the layouts that `Projected` holds, and turns those in space. Computes none itself.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 
-from attnviz_gui.analysis.projections import (
-    NO_UMAP,
-    PERPLEXITY,
-    WORDS,
-    has_umap,
-    turning,
-    usual_neighbours,
-    usual_perplexity,
-    why_not,
-)
-from attnviz_gui.errors import InputError
-from attnviz_gui.jobs.projecting import Layout, ProjectionRequest
-from attnviz_gui.session.document import Focus, Sliders
+from attnviz_gui.analysis.projections import NO_UMAP, WORDS, has_umap, turning
+from attnviz_gui.session.document import Focus
 from attnviz_gui.session.selection import select_places
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.views import plane_content as content
@@ -35,9 +21,10 @@ from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.color_legend import ColorLegend
 from attnviz_gui.ui.views.compass import Compass
 from attnviz_gui.ui.views.labels import LabelArt
-from attnviz_gui.ui.views.painted import Choosable, first_choices
+from attnviz_gui.ui.views.painted import Choosable
 from attnviz_gui.ui.views.picked import Picked
 from attnviz_gui.ui.views.plane import Plane, box_around
+from attnviz_gui.ui.views.projected import AT_ONCE, Projected
 from attnviz_gui.ui.views.readout import Readout
 from attnviz_gui.ui.views.toned import tones_of
 from attnviz_gui.ui.views.tones import Tones
@@ -50,8 +37,7 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
     from attnviz_gui.analysis.projections import Method
-    from attnviz_gui.capture.record import Capture
-    from attnviz_gui.jobs.projecting import Moving
+    from attnviz_gui.jobs.projecting import Layout, ProjectionRequest
     from attnviz_gui.session.corpus import Corpus
     from attnviz_gui.session.document import Document
     from attnviz_gui.session.picture import Picture
@@ -62,15 +48,12 @@ if TYPE_CHECKING:
     Float = npt.NDArray[np.float64]
     Int = npt.NDArray[np.intp]
 
-KEPT = 8  # of one capture: going back and forth computes nothing
-AT_ONCE = 4_000  # points whose PCA is computed here; more of them in a worker
 STILL = 4  # pixels that a click may move
 REACH = 12  # pixels around a point in which the mouse finds it
 CLEAR = 14  # pixels around a point that the readout leaves free
 GROW = 1.1  # room that a turning cloud gets at once
 PER_PIXEL = 0.01  # radians
 PER_KEY = math.radians(7.5)
-VIEWED_FROM = math.radians(30), math.radians(20)  # azimuth, elevation: all three axes in sight
 UPRIGHT = math.pi / 2
 NEARER, FARTHER = 0.3, 0.2  # by which share the nearest point is larger, the farthest smaller
 NOT_DISTANCES = "its distances are not distances"
@@ -97,23 +80,6 @@ ABOUT: dict[str, str] = {
 }
 
 
-class Key(NamedTuple):
-    """What tells a layout from those of other points and parameters of the same capture."""
-
-    text: int  # -1: all
-    layer: int
-    head: int
-    special: bool
-    before_rotary: bool
-    sliders: Sliders
-    method: Method
-    seed: int
-    perplexity: float
-
-
-_kept: WeakKeyDictionary[Capture, dict[Key, Layout]] = WeakKeyDictionary()
-
-
 class OtherProjectionView(View):
     """Circles are queries, triangles are keys, as in the plane; so are their colours."""
 
@@ -130,18 +96,9 @@ class OtherProjectionView(View):
         super().__init__(document, theme, parent)
         self.setAccessibleName("Queries and keys in another projection")
         self.setToolTip(HELP)
-        self.choices = first_choices(self.choosable)
-        self.seed, self.perplexity = 0, PERPLEXITY
-        self.azimuth, self.elevation = VIEWED_FROM
-        self.compute_later: Callable[[], object] | None = None  # a PCA of very many points
-        self.running = False  # the panel has what is wanted computed
-        self.fault: tuple[Key, str] | None = None  # why something has no layout
+        self.projected = Projected(document)
         self.shown: Layout | None = None
         self._drawn: Layout | None = None  # with labels placed for it
-        self._moving: tuple[Key, Layout] | None = None  # on its way, or where it was stopped
-        self._plain: tuple[Key, Layout] | None = None  # a PCA
-        self._of: Capture | None = None  # which these are of
-        self._axes: Float | None = None  # of the last PCA
         self._labels = LabelArt()
         self._held = False  # the range was set by hand
         self._under: Focus | None = None
@@ -172,177 +129,78 @@ class OtherProjectionView(View):
         self.document.colors.changed.disconnect(self._recolored, missing_ok=True)
         super().stop()
 
-    # -- what is chosen ----------------------------------------------------------------------
+    # -- what is chosen, and computed --------------------------------------------------------
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """What the panel shows as chosen."""
+        return {"method": self.projected.choices.method}
 
     @property
     def method(self) -> Method:
         """How points are projected."""
-        return cast("Method", self.choices["method"])
+        return self.projected.choices.method
 
     @property
     def spatial(self) -> bool:
         """Whether it can be turned."""
         return self.method == "pca"
 
-    def choose(self, name: str, value: str) -> None:
-        """Choose another projection."""
-        if self.choices[name] != value:
-            self.choices[name] = value
-            self._again()
-
-    def set_parameters(self, *, seed: int | None = None, perplexity: float | None = None) -> None:
-        """Take another seed, or another perplexity."""
-        self.seed = self.seed if seed is None else seed
-        self.perplexity = self.perplexity if perplexity is None else perplexity
-        self._again()
-
-    def _again(self) -> None:
-        self._held, self.fault = False, None
-        self._picture_changed()
+    def choose(self, name: str, value: str | float) -> None:
+        """Choose another ``method``, ``seed`` or ``perplexity``."""
+        if getattr(self.projected.choices, name) != value:
+            changes: dict[str, Any] = {name: value}
+            self.projected.choices = replace(self.projected.choices, **changes)
+            self._held = False
+            self._picture_changed()
 
     def like(self, other: OtherProjectionView) -> None:
         """Take the choices of another view: what is exported is what is seen."""
-        self.choices = dict(other.choices)
-        self.seed, self.perplexity = other.seed, other.perplexity
-        self.azimuth, self.elevation = other.azimuth, other.elevation
-        self._of, self._moving = other._of, other._moving
-        self._plain, self.fault = other._plain, other.fault
-
-    # -- what is wanted ----------------------------------------------------------------------
-
-    def n_points(self) -> int:
-        """Return how many queries and keys are on show."""
-        picture, corpus = self.document.picture, self.document.corpus
-        if picture is None:
-            return 0
-        if corpus is not None:
-            return int(corpus.query_start[-1] + corpus.key_start[-1])
-        return len(picture.query_tokens) + len(picture.key_tokens)
-
-    def key(self) -> Key | None:
-        """Return what the document and the choices ask for; None where nothing has a layout."""
-        picture, corpus = self.document.picture, self.document.corpus
-        if super().why_nothing() or picture is None or why_not(self.method, self.n_points()):
-            return None
-        if corpus is None:
-            of = picture.text, picture.layer, picture.head, picture.whole, picture.before_rotary
-        else:
-            of = -1, corpus.layer, corpus.head, corpus.show_special, not corpus.rotary
-        plain = self.method == "pca"
-        return Key(
-            *of, self.document.sliders, self.method, 0 if plain else self.seed,
-            usual_perplexity(self.n_points(), self.perplexity) if self.method == "tsne" else 0.0,
-        )  # fmt: skip
-
-    def request(self, moving: Moving | None = None) -> ProjectionRequest | None:
-        """Return what computes that; None where nothing has a layout."""
-        key = self.key()
-        if key is None:
-            return None
-        texts, frame = self.document.corpus_frame, self.document.frame
-        assert frame is not None
-        both = texts.vectors if texts is not None else (frame.query, frame.key)
-        return ProjectionRequest(
-            self.method, np.concatenate(both), self._picture.capture, key, self.seed,
-            self.perplexity, moving, self._axes if self.document.dragging else None,
-        )  # fmt: skip
-
-    def take(self, request: ProjectionRequest, layout: Layout) -> None:
-        """Keep what was computed, and draw it if it is still what is asked for."""
-        if request.method == "pca":
-            self._plain = request.key, layout
-        else:
-            keep(request, layout)
-        self._moving = None
-        if self.asks_for(request):
-            self._picture_changed()
-
-    def asks_for(self, request: ProjectionRequest) -> bool:
-        """Return whether a request is of what is on show, under the choices of now."""
-        picture = self.document.picture
-        same = picture is not None and request.capture is picture.capture
-        return same and request.key == self.key()
-
-    @property
-    def complete(self) -> bool:
-        """Whether all is there that the choices ask for."""
-        layout = self._layout(self.key())
-        return layout is not None and layout.done == layout.total
+        self.projected.like(other.projected)
 
     def begin(self) -> None:
-        """Forget what was stopped: it is begun anew."""
-        self._moving = self.fault = None
+        """Something is being computed from now on."""
+        self.projected.begin()
+        self.projected.running = True
         self._picture_changed()
+
+    def end(self) -> None:
+        """Nothing is being computed any more."""
+        self.projected.running = False
+        self._drawn = None  # its labels find their places
+        self._picture_changed()
+
+    def take(self, request: ProjectionRequest, layout: Layout) -> None:
+        """Draw what was computed, if it is still what is asked for."""
+        self.projected.take(request, layout)
+        if self.projected.asks_for(request):
+            self._picture_changed()
 
     def take_step(self, request: ProjectionRequest, layout: Layout) -> None:
         """Draw what has been reached, if it is still what is asked for."""
-        if not self.asks_for(request):
+        if not self.projected.asks_for(request):
             return
-        begun, self._moving = self._moving is None, (request.key, layout)
-        if begun:
+        if self.projected.take_step(request, layout):
             self._picture_changed()  # it takes the place of a sentence
-        else:
-            self.shown = layout
-            self._draw_points(moving=True)
-            self._fit()
-            self._caption()
+            return
+        self.shown = layout
+        self._draw_points(moving=True)
+        self._fit()
+        self._caption()
 
     def take_fault(self, request: ProjectionRequest, reason: str) -> None:
         """Say why it has no layout."""
-        if self.asks_for(request):
-            self.fault = request.key, reason
+        self.projected.take_fault(request, reason)
+        if self.projected.asks_for(request):
             self._picture_changed()
-
-    def say_projecting(self, running: bool) -> None:
-        """Say whether what is wanted is being computed."""
-        self.running = running
-        if not running and self._moving is not None:
-            self._drawn = None  # its labels find their places
-        self._picture_changed()
 
     def why_nothing(self) -> str:
         """Why there is nothing to show, or how to have it."""
-        why = super().why_nothing() or why_not(self.method, self.n_points())
-        if why:
-            return why
-        key = self.key()
-        if self.fault is not None and self.fault[0] == key:
-            return self.fault[1]
-        if self._layout(key) is not None:
-            return ""
-        n, word = self.n_points(), WORDS[self.method]
-        if self.running or self.method == "pca":
-            return f"{word} of {n:,} points is being computed…"
-        return f"Press Run for {word} of these {n:,} queries and keys."
+        return super().why_nothing() or self.projected.sentence()
 
-    def _layout(self, key: Key | None) -> Layout | None:
-        picture = self.document.picture
-        if picture is None or key is None:
-            return None
-        found = _kept.get(picture.capture, {}).get(key)
-        for own in (self._moving, self._plain):
-            if found is None and own is not None and own[0] == key and self._of is picture.capture:
-                found = own[1]
-        return found
-
-    def _compute(self, key: Key | None) -> None:
-        """Have a PCA computed: here, or by whoever listens."""
-        if key is None or self.method != "pca" or self._layout(key) is not None:
-            return
-        if self.fault is not None and self.fault[0] == key:
-            return
-        if self.n_points() > AT_ONCE and self.compute_later is not None:
-            if not self.document.dragging:
-                self.compute_later()
-            return
-        request = self.request()
-        assert request is not None
-        try:
-            layout = request(lambda *_: None, None)
-        except InputError as error:
-            self.fault = key, str(error)
-        else:
-            self._plain = key, layout
+    def facts(self) -> str:
+        """Return what a figure's caption tells of it."""
+        return self.projected.facts()
 
     # -- what is said ------------------------------------------------------------------------
 
@@ -359,7 +217,7 @@ class OtherProjectionView(View):
         """The share of variance, or how many points there are."""
         if self.why_nothing():
             return ""
-        colors, n, layout = self.document.colors, self.n_points(), self.shown
+        colors, n, layout = self.document.colors, self.projected.n_points, self.shown
         told = f"{n:,} points"
         if layout is not None and layout.share is not None:
             told = f"{number(100 * float(layout.share.sum()), 2)} % of variance"
@@ -367,34 +225,9 @@ class OtherProjectionView(View):
             told += f" · {colors.coloring.hidden(colors.hidden):,} of {n:,} points hidden"
         return told
 
-    def parameters(self) -> str:
-        """Return what the picture was made with, in words."""
-        n, layout = self.n_points(), self.shown
-        if self.spatial:
-            azimuth, elevation = (round(math.degrees(a)) for a in (self.azimuth, self.elevation))
-            return f"turned {azimuth}°, tilted {elevation}°".replace("-", "−")
-        if self.method == "umap":
-            return f"{usual_neighbours(n)} neighbours, seed {self.seed}"
-        used = usual_perplexity(n, self.perplexity)
-        told = f"perplexity {used:g}"
-        if used < self.perplexity:
-            told += f" (at most {used:g} for {n} points)"
-        told += f", seed {self.seed}"
-        if layout is not None and layout.total:
-            done = f"{layout.done} of {layout.total}" if layout.done < layout.total else layout.done
-            told += f", {done} iterations"
-        return told
-
-    def facts(self) -> str:
-        """Return what a figure's caption tells of it."""
-        if self.why_nothing() or self.shown is None:
-            return ""
-        name, used = WORDS[self.method], self.shown.software
-        return f"{name}{f' ({used})' if used else ''}, {self.parameters()}"
-
     def _caption(self) -> None:
         caption, layout = self.plane.caption, self.shown
-        rest = self.parameters()
+        rest = self.projected.parameters()
         if layout is not None and layout.share is not None:
             shares = " + ".join(number(100 * float(s), 2) for s in layout.share)
             rest = f"components 1, 2, 3: {shares} % of variance"
@@ -406,13 +239,7 @@ class OtherProjectionView(View):
     # -- following the document --------------------------------------------------------------
 
     def _picture_changed(self) -> None:
-        picture = self.document.picture
-        if picture is not None and picture.capture is not self._of:
-            self._of = picture.capture
-            self._moving = self._plain = self.fault = self._axes = None
-        key = self.key()
-        self._compute(key)
-        self.shown = self._layout(key)
+        self.shown = self.projected.follow()
         super()._picture_changed()
 
     def draw_picture(self) -> None:
@@ -433,8 +260,7 @@ class OtherProjectionView(View):
             self.plane.drawing.set_tokens(
                 self._labels, len(picture.query_tokens), order, int(among)
             )
-        self._axes = self.shown.axes
-        self._draw_points(moving=self.running)
+        self._draw_points(moving=self.projected.running)
         self._color()
         self._fit()
         self._caption()
@@ -443,17 +269,15 @@ class OtherProjectionView(View):
 
     def draw_frame(self) -> None:
         """Take other a and c: another PCA at once, t-SNE and UMAP when they are run again."""
-        key = self.key()
-        if self.spatial and self.n_points() <= AT_ONCE and self.shown is not None:
-            self._compute(key)
-            layout = self._layout(key)
+        if self.spatial and self.projected.n_points <= AT_ONCE and self.shown is not None:
+            layout = self.projected.follow()
             if layout is not None:
-                self.shown, self._axes = layout, layout.axes
+                self.shown = layout
                 self._draw_points(moving=self.document.dragging)
                 self._fit()
                 self._caption()
                 return
-        if self.shown is not None or self._layout(key) is not None or not self.document.dragging:
+        if self.shown is not None or not self.document.dragging or self.projected.layout():
             self._picture_changed()
 
     def draw_focus(self) -> None:
@@ -510,9 +334,12 @@ class OtherProjectionView(View):
         positions = self.shown.positions
         if positions.shape[1] == 2:
             return positions, None
-        turned = positions @ turning(self.azimuth, self.elevation).T
+        turned = positions @ self._turning().T
         depth = turned[:, 2]
         return turned[:, :2], depth / max(float(np.abs(depth).max()), 1e-12)
+
+    def _turning(self) -> Float:
+        return turning(self.projected.choices.azimuth, self.projected.choices.elevation)
 
     def _own(self) -> Int:
         """Return which points are the chosen text's."""
@@ -532,7 +359,7 @@ class OtherProjectionView(View):
         else:
             drawing.set_crowd(np.zeros((0, 2)), np.zeros((0, 2)))
         drawing.set_points(xy[self._own()], moving=moving)
-        self.compass.turn(turning(self.azimuth, self.elevation))
+        self.compass.turn(self._turning())
         if depth is not None:
             self._tone(depth)
 
@@ -591,8 +418,12 @@ class OtherProjectionView(View):
 
     def turn(self, right: float, down: float, *, moving: bool = False) -> None:
         """Turn space, by radians: its near side goes to the right, and down."""
-        self.azimuth = math.remainder(self.azimuth + right, 2 * math.pi)
-        self.elevation = min(max(self.elevation + down, -UPRIGHT), UPRIGHT)
+        chosen = self.projected.choices
+        self.projected.choices = replace(
+            chosen,
+            azimuth=math.remainder(chosen.azimuth + right, 2 * math.pi),
+            elevation=min(max(chosen.elevation + down, -UPRIGHT), UPRIGHT),
+        )
         if self.shown is None:
             return
         self._draw_points(moving=moving)
@@ -778,13 +609,3 @@ class OtherProjectionView(View):
         if tip and self._place(QPointF(cast("QHelpEvent", event).pos())) is not None:
             return True
         return super().viewportEvent(event)
-
-
-def keep(request: ProjectionRequest, layout: Layout) -> None:
-    """Keep a layout with its capture, for as long as somebody holds that."""
-    assert request.capture is not None
-    kept = _kept.setdefault(request.capture, {})
-    kept.pop(request.key, None)
-    while len(kept) >= KEPT:
-        del kept[next(iter(kept))]
-    kept[request.key] = layout
