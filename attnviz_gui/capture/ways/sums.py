@@ -236,6 +236,11 @@ def _gap(added: torch.Tensor, mask: torch.Tensor, bias: torch.Tensor, dtype: tor
     return float(below.min())
 
 
+def _length(vectors: torch.Tensor) -> torch.Tensor:
+    """Return lengths (O, n, 1) of vectors (O, n, d)."""
+    return vectors.norm(dim=-1, keepdim=True, dtype=torch.float32)
+
+
 def _holds(
     total: Sum, logits: torch.Tensor, query: torch.Tensor, key: torch.Tensor, scaling: float,
     softcap: float | None, positions: Sequence[Positions],
@@ -246,11 +251,11 @@ def _holds(
     rows = torch.linspace(0, n - 1, n_rows, device=logits.device).long()
     queries, keys = query[:, rows].float(), key.float().transpose(1, 2)
     expected = torch.bmm(queries, keys).mul_(scaling)
-    # What the rounding of the product can be at most.
-    size = torch.bmm(queries.abs(), keys.abs()).mul_(abs(scaling))
+    # What the rounding of the product can be at most, after Cauchy and Schwarz.
+    lengths = _length(queries), _length(key)[:, None, :, 0]
+    size = lengths[0] * lengths[1] * abs(scaling)
     if total.gap < torch.inf:
-        # Cauchy and Schwarz, without the square roots of each vector.
-        most = abs(scaling) * query.shape[-1] * float(query.abs().max()) * float(key.abs().max())
+        most = abs(scaling) * float(_length(query).max()) * float(lengths[1].max())
         if total.gap - 2 * (most if softcap is None else min(most, abs(softcap))) < _NOTHING:
             return False
     if softcap is not None:
@@ -263,16 +268,15 @@ def _holds(
         table, index = term.table.float(), term.rows[rows]
         if term.side == "query":
             place = index.expand(len(table), *index.shape)
-            for into, left, right in (
-                (expected, queries * term.scaling, table),
-                (size, queries.abs() * abs(term.scaling), table.abs()),
-            ):
-                into += torch.bmm(left, right.mT).gather(2, place)
+            expected += torch.bmm(queries * term.scaling, table.mT).gather(2, place)
+            of_table = (lengths[0] * abs(term.scaling)) * _length(table)[:, None, :, 0]
+            size += of_table.gather(2, place)
             continue
+        of_table = _length(table)[:, :, 0]
         for row, of_row in enumerate(index):
-            near = table[:, of_row].mul_(keys.mT).mul_(term.scaling)
-            expected[:, row] += near.sum(-1)
-            size[:, row] += near.abs_().sum(-1)
+            near = table.index_select(1, of_row).mul_(keys.mT)
+            expected[:, row] += near.sum(-1).mul_(term.scaling)
+            size[:, row] += of_table.index_select(1, of_row) * lengths[1][:, 0] * abs(term.scaling)
     coarse = max((query.dtype, key.dtype, logits.dtype), key=lambda kind: torch.finfo(kind).eps)
     apart = (expected - logits[:, rows].float()).abs_()
     right = apart <= ROUNDING * torch.finfo(coarse).eps * size.clamp_(min=1.0)

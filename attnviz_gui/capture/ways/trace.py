@@ -9,8 +9,8 @@ Changes no number, and keeps no tensor alive but the operands of products whose 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -47,8 +47,23 @@ _FUSED = "_scaled_dot_product"
 # What is no number's bound: smaller than any logit that is not masked.
 _NO_BOUND = -1e9
 
+# A linear layer with so many outputs makes features of them; with fewer, its weights may be queries
+# that were learned.
+_FEATURES = 64
+
 # Records of tensors that are gone are thrown away once there are so many.
 _MANY = 512
+
+
+_Known = TypeVar("_Known", "Origin", "Part", "Gathered")
+
+
+def replace(known: _Known, **changes: Any) -> _Known:
+    """As `dataclasses.replace`, which takes ten times as long: it is called for every operation."""
+    made = object.__new__(type(known))
+    made.__dict__.update(known.__dict__)
+    made.__dict__.update(changes)
+    return made
 
 
 @dataclass(eq=False)
@@ -370,6 +385,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         learned = (origins[0].learned, origins[1].learned)
         if all(learned) or (any(learned) and name == "addmm"):
             return _UNKNOWN  # a layer of the model
+        if learned[1] and name == "mm" and operands[1].shape[1] >= _FEATURES:
+            stack = self._reader.stack()
+            if stack and isinstance(stack[-1].module, torch.nn.Linear):
+                return _UNKNOWN
         alpha = float(kwargs.get("alpha", 1.0))
         numbers = origins[0].number, origins[1].number
         first, second = operands
