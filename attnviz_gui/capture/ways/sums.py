@@ -238,7 +238,10 @@ def _gap(added: torch.Tensor, mask: torch.Tensor, bias: torch.Tensor, dtype: tor
 
 def _length(vectors: torch.Tensor) -> torch.Tensor:
     """Return lengths (O, n, 1) of vectors (O, n, d)."""
-    return vectors.norm(dim=-1, keepdim=True, dtype=torch.float32)
+    lengths: torch.Tensor = torch.linalg.vector_norm(
+        vectors, dim=-1, keepdim=True, dtype=torch.float32
+    )
+    return lengths
 
 
 def _holds(
