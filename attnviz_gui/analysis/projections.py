@@ -42,8 +42,8 @@ JITTER = 0.01  # of that spread, by the seed: equal points begin apart
 ONE_PLACE = 1e-3  # of t-SNE's unit, in which neighbours are about 1 apart
 ROUNDING = 1e-9
 NO_UMAP = (
-    "UMAP is not installed. In the Python that runs this: pip install 'attnviz-gui[umap]', "
-    "then start again."
+    "UMAP is an extra that is not installed here: pip install 'attnviz-gui[umap]', then start "
+    "again."
 )
 
 
