@@ -150,7 +150,7 @@ class Markers:
             painter.setBrush(QBrush(fill))
             outline(painter, shape, diameter)
             painter.end()
-            if len(self._pictures) > 64:
+            if len(self._pictures) > 512:  # 32 levels of a scale, two shapes, some sizes
                 self._pictures.clear()
             self._pictures[key] = picture
         return picture
