@@ -127,9 +127,13 @@ class Projected:
         key, picture, chosen = self.key(), self.document.picture, self.choices
         if key is None or picture is None:
             return None
-        texts, frame = self.document.corpus_frame, self.document.frame
-        assert frame is not None
-        both = texts.vectors if texts is not None else (frame.query, frame.key)
+        texts = self.document.corpus_frame
+        if texts is not None:
+            both = texts.vectors
+        else:
+            frame = self.document.frame
+            assert frame is not None
+            both = frame.query, frame.key
         return ProjectionRequest(
             chosen.method, np.concatenate(both), picture.capture, key, chosen.seed,
             chosen.perplexity, moving, self._axes if self.document.dragging else None,
