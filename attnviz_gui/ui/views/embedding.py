@@ -23,7 +23,7 @@ from attnviz_gui.ui.views.labels import LabelArt
 from attnviz_gui.ui.views.picked import Picked
 from attnviz_gui.ui.views.plane import Box, Plane, box_around
 from attnviz_gui.ui.views.readout import Readout
-from attnviz_gui.ui.views.tones import Tones, colors_of, join
+from attnviz_gui.ui.views.toned import tones_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -290,29 +290,9 @@ class EmbeddingView(View):
 
     def _color(self) -> None:
         """Take the points' colours and sizes; those of other points are not taken."""
-        colors, picture, corpus = self.document.colors, self._picture, self.document.corpus
-        coloring, sizes, shown = colors.coloring, colors.sizes, colors.shown
-        self.legend.say(coloring, colors.hidden)
-        own = query = key = None
-        if coloring is not None or sizes is not None:
-            table = tuple(colors_of(coloring, self.theme)) if coloring is not None else ()
-            query, key = (
-                Tones(
-                    None if coloring is None else (coloring.query, coloring.key)[side],
-                    table,
-                    None if shown is None else shown[side],
-                    None if sizes is None else sizes[side],
-                )
-                for side in (0, 1)
-            )
-            if corpus is None:
-                own = join(query, key)
-            else:
-                text = picture.text
-                own = join(
-                    query.part(slice(*corpus.query_start[text : text + 2].tolist())),
-                    key.part(slice(*corpus.key_start[text : text + 2].tolist())),
-                )
+        coloring = self.document.colors.coloring
+        self.legend.say(coloring, self.document.colors.hidden)
+        own, query, key = tones_of(self.document, self.theme)
         for plane in (self.left, self.right):
             plane.drawing.set_tones(own, query, key)
             plane.caption.colored = coloring is None
