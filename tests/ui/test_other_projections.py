@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +92,14 @@ def spots(view: OtherProjectionView) -> list[QPointF]:
     box = view.plane.box
     scene = [box.mapToScene(QPointF(x, y)) for x, y in view.plane.drawing.pixels().tolist()]
     return [QPointF(view.mapFromScene(spot)) for spot in scene]
+
+
+def named_apart(capture: Capture) -> Capture:
+    """The capture with other tokens in each text."""
+    names = tuple(
+        [f"{name}of{text}" for name in own] for text, own in enumerate(capture.tokens)
+    )  # fmt: skip
+    return replace(capture, tokens=names)
 
 
 def joint(document: Document) -> np.ndarray:
@@ -306,7 +315,7 @@ def test_colours_are_those_of_the_plane_and_its_hidden_classes_hidden(
 def test_all_texts_are_projected_together_and_a_click_goes_to_another(
     shown: Any, qtbot: QtBot
 ) -> None:
-    document = on(random_capture(6, texts=5), 0, 0)
+    document = on(named_apart(random_capture(6, texts=5)), 0, 0)
     document.set_options(together=True, color_by="text")
     view = shown(document, size=(800, 700))
     for method in ("pca", "tsne"):
@@ -324,7 +333,10 @@ def test_all_texts_are_projected_together_and_a_click_goes_to_another(
     at = box.mapToScene(box.mapFromView(QPointF(*point.tolist())))
     qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.mapFromScene(at))
     assert document.text == 3 and document.pinned == Focus(key=2)
-    assert len(view.plane.drawing.xy) == 12  # the same layout, other names
+    # The same layout, and the names of another text.
+    assert np.array_equal(view.shown.positions, expected)
+    assert np.array_equal(view.plane.drawing.xy[:6], view.plane.drawing.crowd.query[18:24])
+    assert view.plane.drawing.art.tokens == document.picture.query_tokens * 2
 
 
 @pytest.mark.parametrize("mode", ["constant", "centroid", "balanced", "lifted"])
@@ -506,6 +518,20 @@ def test_a_pca_of_very_many_points_is_computed_in_the_worker(
     assert "being computed" in part.view.why_nothing()
     qtbot.waitUntil(lambda: part.view.shown is not None)
     assert np.allclose(part.view.shown.positions, pca3(joint(window.document))[0])
+
+
+def test_shift_and_a_drag_select_where_space_would_turn(qtbot: QtBot, window: MainWindow) -> None:
+    part = part_of(window)
+    part.dock.open()
+    port, before = part.view.viewport(), part.view.projected.choices
+    near_corner, far = QPoint(3, 20), port.rect().bottomRight() - QPoint(3, 3)
+    shift = Qt.KeyboardModifier.ShiftModifier
+    QTest.mousePress(port, Qt.MouseButton.LeftButton, shift, near_corner)
+    QTest.mouseMove(port, QPoint(60, 80))
+    QTest.mouseMove(port, far)
+    QTest.mouseRelease(port, Qt.MouseButton.LeftButton, shift, far)
+    assert part.view.projected.choices == before
+    assert part.view.plane.drawing.picked.points().tolist() == list(range(22))
 
 
 def test_the_panel_takes_a_theme_and_is_closed_while_it_runs(

@@ -98,7 +98,7 @@ class OtherProjectionView(View):
         self.setToolTip(HELP)
         self.projected = Projected(document)
         self.shown: Layout | None = None
-        self._drawn: Layout | None = None  # with labels placed for it
+        self._drawn: tuple[Layout, Picture] | None = None  # with labels placed for them
         self._labels = LabelArt()
         self._held = False  # the range was set by hand
         self._under: Focus | None = None
@@ -250,8 +250,9 @@ class OtherProjectionView(View):
             self.readout.hide()
             return
         picture, corpus = self._picture, self.document.corpus
-        if self.shown is not self._drawn:
-            self._drawn = self.shown
+        drawn = self._drawn
+        if drawn is None or drawn[0] is not self.shown or drawn[1] is not picture:
+            self._drawn = self.shown, picture
             tokens = (*picture.query_tokens, *picture.key_tokens)
             if tokens != self._labels.tokens:
                 self._labels = LabelArt(tokens)
