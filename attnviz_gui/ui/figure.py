@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SIZES = {
     "heatmap": QSize(760, 700), "scatter": QSize(900, 520), "embedding": QSize(1100, 640),
-    "other_projection": QSize(900, 700),
+    "other_projection": QSize(900, 700), "position_pairs": QSize(760, 700),
 }  # fmt: skip
 _MARGIN = 14
 

@@ -28,6 +28,7 @@ PARTS: tuple[str, ...] = (
     "attnviz_gui.ui.explore.search:SearchPart",
     "attnviz_gui.ui.explore.selection:SelectionPart",
     "attnviz_gui.ui.explore.close_views:CloseViews",
+    "attnviz_gui.ui.explore.positions:PositionsPart",
     "attnviz_gui.ui.explore.projections:ProjectionsPart",
     "attnviz_gui.ui.explore.images:Images",
     "attnviz_gui.ui.explore.gallery:GalleryPart",

@@ -55,6 +55,7 @@ class ColorBar(pg.GraphicsObject):
         self.upright = True
         self.ticks: list[tuple[float, str]] = []
         self.masked: QColor | None = None
+        self.masked_words = MASKED
         self._upright_colors = self._lying_colors = QImage()
         self._font = font(SMALL)
         self._metrics = QFontMetricsF(self._font)
@@ -96,7 +97,7 @@ class ColorBar(pg.GraphicsObject):
     def wide(self) -> float:
         """Width with the ticks and the title, upright."""
         title = max(map(self._advance, (self.title, "pixel max")))
-        return max(title, THICK + GAP + self._advance(MASKED)) + 2
+        return max(title, THICK + GAP + self._advance(self.masked_words)) + 2
 
     @property
     def high(self) -> float:
@@ -163,14 +164,14 @@ class ColorBar(pg.GraphicsObject):
             swatch = QRectF(0, self.length - THICK, THICK, THICK)
             room = self.line + 9
         else:
-            words = self._advance(MASKED) + 1
+            words = self._advance(self.masked_words) + 1
             swatch = QRectF(self.length - words - GAP - THICK, 0, THICK, THICK)
             room = self.length - swatch.left() + 2 * GAP
         p.fillRect(swatch, self.masked)
         p.setPen(QPen(self.theme.color("faint"), 1))
         p.drawRect(swatch)
         y = swatch.center().y() - self.line / 2
-        self._write(p, QRectF(swatch.right() + GAP, y, 80, self.line), LEFT, MASKED)
+        self._write(p, QRectF(swatch.right() + GAP, y, 80, self.line), LEFT, self.masked_words)
         return room
 
     def _fitting(self, length: float, need: float) -> list[tuple[float, str]]:
