@@ -210,6 +210,10 @@ def test_a_point_of_another_text_is_named_and_a_click_goes_there(show):
     assert view.readout.isVisible()
     assert view.readout.lines[0] == f"{token.name}  {side} {token.place}"
     assert view.readout.lines[1] == f"text {token.text + 1} of 5 · click to show it"
+    assert view.readout.quote is not None
+    assert view.readout.quote.text == document.capture.texts[token.text]
+    ((start, end),) = view.readout.quote.spans
+    assert view.readout.quote.text[start:end] == token.name
     assert not document.focus
     assert (pixels(picture_of(view)) != pixels(before)).any()
     QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier(0), spot)

@@ -391,7 +391,9 @@ class EmbeddingView(View):
         if area.width() > 0.6 * plane.room[0] or area.height() > 0.6 * plane.room[1]:
             area = plane.drawing.lit_area(CLEAR, others=False)
         area = plane.box.mapRectToScene(area).intersected(plane.area())
-        self.readout.say(self._describe(focus), area.toAlignedRect())
+        words = *self._describe(focus), *content.which_text(self.document)
+        quote = content.quote_focus(self.document, focus)
+        self.readout.say(words, area.toAlignedRect(), quote)
 
     def _read_other(self, plane: Plane, point: int) -> None:
         corpus, at = self.document.corpus, plane.drawing.pointed_at()
@@ -400,7 +402,8 @@ class EmbeddingView(View):
             return
         clear = QRectF(at.x() - CLEAR, at.y() - CLEAR, 2 * CLEAR, 2 * CLEAR)
         area = plane.box.mapRectToScene(clear).intersected(plane.area())
-        self.readout.say(content.describe_other(corpus, point), area.toAlignedRect())
+        words = content.describe_other(corpus, point)
+        self.readout.say(words, area.toAlignedRect(), content.quote_other(corpus, point))
 
     # -- range -------------------------------------------------------------------------------
 

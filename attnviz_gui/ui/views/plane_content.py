@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnviz_gui.geometry.lines import strongest_pairs, top_entries
+from attnviz_gui.session.quote import quote_of
 from attnviz_gui.session.words import number
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.geometry.together import TextPart
     from attnviz_gui.session.corpus import Corpus, Token
-    from attnviz_gui.session.document import Focus, Options
+    from attnviz_gui.session.document import Document, Focus, Options
     from attnviz_gui.session.picture import Picture
+    from attnviz_gui.session.quote import Quote
 
     Float = npt.NDArray[np.float64]
     Int = npt.NDArray[np.intp]
@@ -152,6 +154,30 @@ def describe_other(corpus: Corpus, point: int) -> tuple[str, ...]:
         f"{short(token.name)}  {side} {token.place}",
         f"text {token.text + 1} of {len(corpus.pictures)} · click to show it",
     )
+
+
+def quote_other(corpus: Corpus, point: int) -> Quote:
+    """Return the text of a point of the corpus, with its token emphasised."""
+    token, side = token_at(corpus, point)
+    one = (token.index,)
+    both = (one, ()) if side == "query" else ((), one)
+    return quote_of(corpus.pictures[token.text], *both)
+
+
+def quote_focus(document: Document, focus: Focus) -> Quote | None:
+    """Return the text on show with what is in focus emphasised, where it is one of many."""
+    if document.corpus is None or document.picture is None:
+        return None
+    queries = () if focus.query is None else (focus.query,)
+    keys = () if focus.key is None else (focus.key,)
+    return quote_of(document.picture, queries, keys)
+
+
+def which_text(document: Document) -> tuple[str, ...]:
+    """Return a line that says which text is on show, where it is one of many."""
+    if document.corpus is None or document.picture is None:
+        return ()
+    return (f"text {document.picture.text + 1} of {len(document.corpus.pictures)}",)
 
 
 def token_at(corpus: Corpus, point: int) -> tuple[Token, str]:

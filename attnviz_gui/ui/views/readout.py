@@ -7,8 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetricsF, QPainter
+from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtGui import (
+    QFont,
+    QFontMetricsF,
+    QPainter,
+    QTextCharFormat,
+    QTextLayout,
+    QTextOption,
+)
 from PySide6.QtWidgets import QWidget
 
 from attnviz_gui.ui.theme import SMALL, font
@@ -18,10 +25,14 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QPaintEvent
 
+    from attnviz_gui.session.quote import Quote
     from attnviz_gui.ui.theme import Theme
 
 PAD = 7
 GAP = 6
+WIDE = 380  # pixels: a quoted text is wrapped
+MOST_LINES = 12  # of a quoted text
+LEAST = 20  # characters of it
 
 
 class Readout(QWidget):
@@ -32,6 +43,8 @@ class Readout(QWidget):
         self._over = parent
         self.theme = theme
         self.lines: tuple[str, ...] = ()
+        self.quote: Quote | None = None  # as it is shown
+        self._layout: QTextLayout | None = None
         self.setObjectName("readout")
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -42,8 +55,11 @@ class Readout(QWidget):
         self.theme = theme
         self.update()
 
-    def say(self, lines: Sequence[str], avoid: QRect) -> None:
-        """Show lines beside an area of the parent, which stays uncovered where that can be."""
+    def say(self, lines: Sequence[str], avoid: QRect, quote: Quote | None = None) -> None:
+        """Show lines beside an area of the parent, which stays uncovered where that can be.
+
+        Below them a text is quoted: wrapped, and around its token where it is long.
+        """
         widest = self._over.width() - 2 * PAD - 4
         self.lines = tuple(
             metrics.elidedText(text, Qt.TextElideMode.ElideRight, widest)
@@ -52,6 +68,12 @@ class Readout(QWidget):
         sizes = list(zip(self.lines, self._metrics(len(lines)), strict=True))
         width = max(metrics.horizontalAdvance(text) for text, metrics in sizes)
         height = sum(metrics.height() for _, metrics in sizes)
+        self.quote, self._layout = None, None
+        if quote is not None and quote.text.strip():
+            room = self._over.height() - height - 4 * PAD
+            self.quote, layout = laid_out(quote, max(min(WIDE, widest), 40), room)
+            self._layout, box = layout, layout.boundingRect()
+            width, height = max(width, box.width()), height + GAP + box.height()
         size = QSize(int(width) + 2 * PAD + 2, int(height) + 2 * PAD - 2)
         self.setGeometry(QRect(place(size, avoid, self._over.rect()), size))
         self.show()
@@ -78,7 +100,53 @@ class Readout(QWidget):
             line = QRectF(PAD, y, self.width() - PAD, metrics.height())
             painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, text)
             y += metrics.height()
+        if self._layout is not None:
+            self._layout.draw(painter, QPointF(PAD, y + GAP))
         painter.end()
+
+
+def laid_out(quote: Quote, width: float, room: float) -> tuple[Quote, QTextLayout]:
+    """Wrap a text to a width; of a long one, as much around its token as `room` is high for."""
+    plain = font(SMALL)
+    metrics = QFontMetricsF(plain)
+    room = min(max(room, 2 * metrics.height()), MOST_LINES * metrics.height())
+    # The text's own letters: a Japanese one is as wide as two Latin ones.
+    sample = quote.text[:400]
+    letter = max(metrics.horizontalAdvance(sample) / len(sample), 1.0)
+    most = max(int(room / metrics.height() * width / letter), LEAST)
+    while True:
+        shown = quote.elided(most)
+        layout = QTextLayout(shown.text, plain)
+        option = QTextOption()
+        option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        layout.setTextOption(option)
+        layout.setFormats([_bold(shown.text, *span) for span in shown.spans])
+        high = 0.0
+        layout.beginLayout()
+        while (line := layout.createLine()).isValid():
+            line.setLineWidth(width)
+            line.setPosition(QPointF(0, high))
+            high += line.height()
+        layout.endLayout()
+        if high <= room or most <= LEAST:
+            return shown, layout
+        most = max(int(most * 0.85), LEAST)
+
+
+def _bold(text: str, start: int, end: int) -> QTextLayout.FormatRange:
+    """Return what makes a part of a text bold and underlined; Qt counts in UTF-16."""
+    marked = QTextLayout.FormatRange()
+    marked.start = _units(text[:start])
+    marked.length = _units(text[start:end])
+    look = QTextCharFormat()
+    look.setFontWeight(QFont.Weight.Bold)
+    look.setFontUnderline(True)
+    marked.format = look
+    return marked
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def place(size: QSize, avoid: QRect, area: QRect) -> QPoint:

@@ -23,6 +23,7 @@ from attnviz_gui.ui.views.color_scale import mix
 from attnviz_gui.ui.views.lit_pairs import Lit, lit_of_all, lit_rows, pairs_inside
 from attnviz_gui.ui.views.pair_sources import AllTexts, Cloud, OneText, Source, Unwanted
 from attnviz_gui.ui.views.pairs import Extent, Pairs, grown, padded, pair_points
+from attnviz_gui.ui.views.plane_content import quote_focus, which_text
 from attnviz_gui.ui.views.points import CELL, DEEPEST, Counted, Points, round_peak
 from attnviz_gui.ui.views.raster import Area, nearest
 from attnviz_gui.ui.views.readout import Readout
@@ -635,8 +636,10 @@ class ScatterView(View):
             f"attention {number(float(attention))} · logit {number(float(logit))}",
             f"dot {_change(before[0, 1], after[0, 1])}",
             f"distance {_change(before[0, 0], after[0, 0])}",
+            *which_text(self.document),
         )
-        self.readout.say(lines, clear.toAlignedRect())
+        quote = quote_focus(self.document, Focus(i, j))
+        self.readout.say(lines, clear.toAlignedRect(), quote)
 
 
 def _unless(work: Callable[[], Any]) -> Any:
