@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from attnviz_gui.errors import Cancelled, InputError
-from attnviz_gui.session.corpus import corpus_of, under
 from attnviz_gui.session.document import Sliders
 from attnviz_gui.session.fits import ALL_TEXTS, Basis, HeadFit
-from attnviz_gui.session.picture import Picture, make_picture
 
 if TYPE_CHECKING:
     import threading
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.geometry.normalization import ShiftMode
     from attnviz_gui.session.corpus import Corpus, HeadOfTexts
+    from attnviz_gui.session.picture import Picture
 
 Scope = Literal["head", "layer", "all", "layer together", "all together"]
 SCOPES: dict[Scope, str] = {
@@ -198,6 +197,8 @@ class CloserRequest:
         return answers[self.layer], join_closer(answers)
 
     def _frames(self, layer: int) -> Iterator[tuple[Frame, Frame]]:
+        from attnviz_gui.session.corpus import under
+
         for head in range(self.capture.layers[layer].n_heads):
             s = self.fits.get((layer, head), self.sliders)
             texts = _texts(self.capture, self.basis, (layer, head)) if self.together else None
@@ -223,6 +224,7 @@ class SpaceRequest:
     def __call__(self, progress: Report, cancel: threading.Event) -> tuple[Path, int, int]:
         """Return the file, how many heads it holds, and how many have no place in the plane."""
         from attnviz_gui.export.space import export_space, space_of
+        from attnviz_gui.session.corpus import under
 
         chosen = {}
         places = [
@@ -245,6 +247,8 @@ class SpaceRequest:
 
 def pictures(capture: Capture, basis: Basis, place: Place) -> list[Picture]:
     """Return a head's pictures on the basis' texts."""
+    from attnviz_gui.session.picture import make_picture
+
     texts = range(len(capture.texts)) if basis.text == ALL_TEXTS else [basis.text]
     return [
         make_picture(capture, text, *place, show_special=basis.show_special, rotary=basis.rotary)
@@ -254,6 +258,8 @@ def pictures(capture: Capture, basis: Basis, place: Place) -> list[Picture]:
 
 def _texts(capture: Capture, basis: Basis, place: Place) -> Corpus:
     """Return a head on all texts."""
+    from attnviz_gui.session.corpus import corpus_of
+
     return corpus_of(capture, *place, show_special=basis.show_special, rotary=basis.rotary)
 
 

@@ -18,11 +18,8 @@ from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.correlation import objective_named
 from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode
 from attnviz_gui.session.colors import Colors
-from attnviz_gui.session.corpus import Corpus, CorpusFrames, make_corpus
 from attnviz_gui.session.fits import ALL_TEXTS, Basis, Fits, HeadFit
-from attnviz_gui.session.mix import Mix, mixed
 from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
-from attnviz_gui.session.picture import Picture, make_picture
 from attnviz_gui.session.selection import (
     How,
     Marks,
@@ -40,6 +37,9 @@ if TYPE_CHECKING:
     from attnviz_gui.capture.record import Capture
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.geometry.together import TextsFrame
+    from attnviz_gui.session.corpus import Corpus, CorpusFrames
+    from attnviz_gui.session.mix import Mix
+    from attnviz_gui.session.picture import Picture
 
 MOST_COORDINATE = 1e9  # of a query or key: their products and squares still fit a float32
 
@@ -246,6 +246,9 @@ class Document:
     def _show(
         self, capture: Capture, text: int, layer: int, head: int, mix: Mix | None = None
     ) -> None:
+        # Here and below, not before there is something to show: a window opens without.
+        from attnviz_gui.session.picture import make_picture
+
         text = min(max(text, 0), len(capture.texts) - 1)
         layer = min(max(layer, 0), len(capture.layers) - 1)
         head = min(max(head, 0), capture.layers[layer].n_heads - 1)
@@ -254,6 +257,8 @@ class Document:
             capture, text, layer, head, show_special=options.show_special, rotary=options.rotary
         )
         if mix is not None:
+            from attnviz_gui.session.mix import mixed
+
             with contextlib.suppress(InputError):  # another text may have no such heads in common
                 picture = mixed(picture, mix)
         self._wanted = picture
@@ -289,6 +294,8 @@ class Document:
             picture, show_special=options.show_special, rotary=options.rotary
         ):
             return self._corpus
+        from attnviz_gui.session.corpus import CorpusFrames, make_corpus
+
         return CorpusFrames(
             make_corpus(picture, show_special=options.show_special, rotary=options.rotary)
         )

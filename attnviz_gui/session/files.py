@@ -7,7 +7,6 @@ import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from attnviz_gui.errors import InputError
 
@@ -53,7 +52,8 @@ def replace_file(target: Path, content: bytes | Iterable[bytes | memoryview]) ->
     if is_there(target) and not target.is_file():
         raise OSError(errno.EEXIST, "it is a folder or a device, no file", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".attnviz-{uuid4().hex}")  # as long as any target's name may be
+    name = f".attnviz-{os.urandom(16).hex()}"  # as long as any name of a target may be
+    temporary = target.with_name(name)
     try:
         with temporary.open("xb") as file:
             for piece in (content,) if isinstance(content, bytes) else content:

@@ -17,6 +17,7 @@ from attnviz_gui.session.files import replace_file
 
 N_RECENT = 8
 MOST_LINES = 1000
+MOST_MEGABYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Settings:
     n_lines: int = 20
     plane: str = "both"
     animate: bool = True
+    texts_memory: int = 0  # megabytes that a capture of many texts may take; 0: a share
+    explored: bool = False  # whether panels of the menu Explore were open
 
 
 def settings_file() -> Path:
@@ -74,6 +77,8 @@ def from_data(data: dict[str, Any]) -> Settings:
             del known[name]
     if not 1 <= known.get("n_lines", 1) <= MOST_LINES:
         del known["n_lines"]
+    if not 0 <= known.get("texts_memory", 0) <= MOST_MEGABYTES:
+        del known["texts_memory"]
     return Settings(**known)
 
 

@@ -51,7 +51,7 @@ class Workspace(QMainWindow):
         self._maximised = []
         area = Qt.DockWidgetArea.LeftDockWidgetArea
         for dock in (self.controls, *self._own):
-            dock.setFloating(False)
+            _dock(dock)
             self.addDockWidget(area, dock)
             dock.show()
         self.anatomy.hide()  # it wants all the room, and is there when it is asked for
@@ -67,10 +67,16 @@ class Workspace(QMainWindow):
     def add(self, panel: QDockWidget) -> None:
         """Add a panel, hidden, that shares its room with the measures at the right."""
         self.panels = (*self.panels, panel)
-        self._place(panel)
+        if not self.restoreDockWidget(panel):  # where a layout that was restored has it
+            self._place(panel)
+
+    @property
+    def explored(self) -> bool:
+        """Whether a panel that joined later is open."""
+        return any(not panel.isHidden() for panel in self.panels[len(self._own) :])
 
     def _place(self, panel: QDockWidget) -> None:
-        panel.setFloating(False)
+        _dock(panel)
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, panel)
         self.tabifyDockWidget(self.honesty, panel)
         panel.hide()
@@ -107,3 +113,9 @@ class Workspace(QMainWindow):
         self.resizeDocks([self.heatmap, self.embedding], [400, 600], across)
         self.resizeDocks([self.scatter, self.honesty], [600, 400], across)
         self.resizeDocks([self.heatmap, self.scatter], [600, 300], down)
+
+
+def _dock(panel: QDockWidget) -> None:
+    """Take a panel back from the desktop, where it may be once it has a parent."""
+    if panel.parent() is not None and panel.isFloating():
+        panel.setFloating(False)

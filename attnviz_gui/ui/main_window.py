@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
-from attnviz_gui.geometry.process import prepare_for_frames
 from attnviz_gui.jobs.offloader import Offloader
 from attnviz_gui.jobs.runner import Runner, Worker
 from attnviz_gui.jobs.verifying import Verification
@@ -32,9 +31,9 @@ from attnviz_gui.ui.panels.normalization_panel import NormalizationPanel
 from attnviz_gui.ui.panels.status import Status
 from attnviz_gui.ui.panels.text_bar import BUNDLED, TextBar
 from attnviz_gui.ui.panels.view_options import HeatmapOptions, PlaneOptions
-from attnviz_gui.ui.parts import make_parts
+from attnviz_gui.ui.parts import Part, PartDock, make_parts
 from attnviz_gui.ui.runs import Runs
-from attnviz_gui.ui.style import chosen_theme, dress
+from attnviz_gui.ui.style import chosen_theme, dress, paint, put_on_sheet
 from attnviz_gui.ui.views.embedding import EmbeddingView
 from attnviz_gui.ui.views.heatmap import HeatmapView
 from attnviz_gui.ui.views.scatter import ScatterView
@@ -52,7 +51,7 @@ FIRST_TEXT = "The brown capybara is sleeping now."
 FIRST_WATCHED = [WatchedPair("brown", key) for key in ("cap", "##y", "##bara")]
 _REST_MS = 60  # before a proof: the picture that it proves is painted first
 _CURVE_MS, _MEASURES_MS = 100, 200  # going through heads or moving a slider waits for neither
-_FIRST_RUN_MS = 50  # the window is painted before torch is imported in the worker
+_FIRST_RUN_MS = 50  # the window is painted before the rest of it, and torch, are imported
 
 
 class MainWindow(QMainWindow):
@@ -70,13 +69,12 @@ class MainWindow(QMainWindow):
     ) -> None:
         """`capture` or `model`: open on it instead of the first text; `files`: open these."""
         super().__init__()
-        prepare_for_frames()
         self.setWindowTitle("AttnViz")
         self.setAcceptDrops(True)
         self.resize(self.sizeHint())
         self.memory = Memory()
         self.theme = chosen_theme(self.memory.settings.theme)
-        dress(_application(), self.theme)
+        paint(_application(), self.theme)
         self.document = Document()
         self.document.watch(FIRST_WATCHED)
         self.actions_ = Actions(self)
@@ -97,11 +95,14 @@ class MainWindow(QMainWindow):
         self.verification = Verification(self.document, model_worker, self.runner, self)
         self._make_parts()
         self._lay_out()
+        put_on_sheet(_application(), self.theme)
         self.fitting = Fitting(self)
         self.explore_menu = fill_menus(self)
         self.learn = Learn(self)
         self._connect(faults)
-        self.parts = make_parts(self)
+        self.parts: tuple[Part, ...] = ()
+        if self.memory.settings.explored:
+            self.join()  # what was open is there from the start
         self.memory.restore(self.document, self, self.workspace)
         self._begin(capture, model, files)
 
@@ -211,8 +212,10 @@ class MainWindow(QMainWindow):
             name = model.name if hasattr(model, "tokenizer") else type(model).__name__
             self.text_bar.add_model(name, model)
         if capture is not None:
+            self.join()
             self.runs.show_capture(capture)
             return
+        self._first.timeout.connect(self.join)
         self._first.timeout.connect(self.anatomy_panel.make)
         self.text_bar.set_text(FIRST_TEXT)
         if files:
@@ -220,6 +223,15 @@ class MainWindow(QMainWindow):
         else:
             self._first.timeout.connect(self.runs.run)
         self._first.start()
+
+    def join(self) -> None:
+        """Make what a first picture can wait for, once: the window is painted without it."""
+        if self.parts:
+            return
+        from attnviz_gui.geometry.process import prepare_for_frames
+
+        prepare_for_frames()
+        self.parts = make_parts(self)
 
     def set_theme(self, setting: str) -> None:
         """Take another theme: system, light or dark."""
@@ -243,6 +255,9 @@ class MainWindow(QMainWindow):
         self.setWindowTitle(f"{picture.title} · {picture.capture.model_name} · AttnViz")
         QTimer.singleShot(0, self, self.ready.emit)
         QTimer.singleShot(0, self, self.anatomy_panel.make)  # now that the window is there
+        for dock in self.workspace.panels:
+            if isinstance(dock, PartDock) and dock.early:
+                QTimer.singleShot(0, dock, dock.make)
 
     def _show_badge(self) -> None:
         self.badge.say(self.verification.badge)
@@ -290,6 +305,7 @@ class MainWindow(QMainWindow):
         """Remember the layout, cancel what runs, and wait for it."""
         self._first.stop()
         self.workspace.restore()
+        self.memory.change(explored=self.workspace.explored)
         self.memory.save(self.document, self, self.workspace)
         self.hide()
         self.verification.stop()

@@ -63,11 +63,16 @@ class PartDock(QDockWidget):
         Its objectName, by which the layout is remembered; `make`'s widget has one of its own.
     make : callable
         Makes its content.
+    early : bool
+        Made with the first picture already: programs look for its content by name.
     """
 
-    def __init__(self, title: str, name: str, make: Callable[[], QWidget]) -> None:
+    def __init__(
+        self, title: str, name: str, make: Callable[[], QWidget], *, early: bool = False
+    ) -> None:
         super().__init__(title)
         self.setObjectName(name)
+        self.early = early
         self._make: Callable[[], QWidget] | None = make
         self.setAllowedAreas(Qt.DockWidgetArea.AllDockWidgetAreas)
 

@@ -23,7 +23,21 @@ def chosen_theme(setting: str) -> Theme:
 
 
 def dress(app: QApplication, theme: Theme) -> None:
-    """Give the application the theme's palette and style sheet.
+    """Give the application the theme's palette and style sheet."""
+    paint(app, theme)
+    put_on_sheet(app, theme)
+
+
+def put_on_sheet(app: QApplication, theme: Theme) -> None:
+    """Give the application the theme's style sheet."""
+    app.setStyleSheet(_sheet(theme))
+
+
+def paint(app: QApplication, theme: Theme) -> None:
+    """Give the application the theme's palette alone; the sheet is to come.
+
+    A sheet is gone through anew whenever a widget is given to another one, so that a window is put
+    together before it has one: half of the time goes into that otherwise.
 
     An own palette, since asking Qt for a colour scheme does nothing on bare X11 or offscreen.
     """
@@ -53,7 +67,6 @@ def dress(app: QApplication, theme: Theme) -> None:
     for which in (role.WindowText, role.Text, role.ButtonText):
         palette.setColor(off, which, theme.color("muted", 0.7))
     app.setPalette(palette)
-    app.setStyleSheet(_sheet(theme))
 
 
 def _sheet(theme: Theme) -> str:

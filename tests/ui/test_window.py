@@ -102,6 +102,7 @@ def test_it_opens_on_the_first_text_with_its_watched_pairs(window):
 def test_before_the_first_picture_the_panels_say_what_happens(qtbot, bundled):
     window = MainWindow()
     qtbot.addWidget(window)
+    window.join()
     window.show()
     waiting = pixels(window.scatter)
     qtbot.waitUntil(lambda: window.runner.running, timeout=LONG)

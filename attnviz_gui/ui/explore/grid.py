@@ -48,7 +48,7 @@ class HeadGridPart(Part):
         self.runner: Runner | None = None
         self._worker: Worker | None = None
         self._request: MosaicRequest | None = None
-        self.dock = PartDock(TITLE, "head_grid_panel", self._make)
+        self.dock = PartDock(TITLE, "head_grid_panel", self._make, early=True)
         window.workspace.add(self.dock)
         action = self.dock.toggleViewAction()
         action.setToolTip("Every head of every layer on one screen; a click opens one.")

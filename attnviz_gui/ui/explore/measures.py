@@ -30,7 +30,7 @@ class MeasuresTable(Part):
         self.writer = Runner(self._files, self)
         self.writer.finished.connect(self._written)
         self.writer.failed.connect(self._not_written)
-        self.dock = PartDock("Measures of heads", "measures_panel", self._make)
+        self.dock = PartDock("Measures of heads", "measures_panel", self._make, early=True)
         self.panel: MeasuresPanel | None = None
         window.workspace.add(self.dock)
         action = self.dock.toggleViewAction()

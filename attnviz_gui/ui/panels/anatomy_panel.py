@@ -10,7 +10,6 @@ from PySide6.QtWidgets import QApplication, QFileDialog
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.jobs.dissection import dissect
-from attnviz_gui.ui.figure import write_png
 from attnviz_gui.ui.panels.dock import PanelDock
 
 if TYPE_CHECKING:
@@ -111,6 +110,8 @@ class AnatomyPanel(PanelDock):
         if image is None:
             return
         try:
+            from attnviz_gui.ui.figure import write_png
+
             write_png(image, target)
         except InputError as error:
             self.refused.emit(str(error))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from attnviz_gui.geometry.together import TextPart
 from attnviz_gui.ui.views.raster import CHUNK
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.geometry.sample import PairSample
-    from attnviz_gui.geometry.together import TextsFrame
+    from attnviz_gui.geometry.together import TextPart, TextsFrame
 
     Index = npt.NDArray[np.intp]
     Float64 = npt.NDArray[np.float64]
@@ -221,6 +220,8 @@ def pair_points(
 
 def _values(frame: Frame | TextPart, query: Index, key: Index) -> tuple[Float64, Float64]:
     """Return cosine distance and dot product of pairs (n,); NaN for a zero vector's."""
+    from attnviz_gui.geometry.together import TextPart
+
     if isinstance(frame, TextPart):
         return frame.values(query, key)
     q, k = frame.query[query], frame.key[key]
