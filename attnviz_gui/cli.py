@@ -122,7 +122,11 @@ def _capture(options: argparse.Namespace) -> int:
         found = read_table(options.file).column(options.column)
     complain(f"note: {found.words}")
     model = load_model(options.model)
-    record_texts(model, fitted(model, found.texts, options.long)).save(options.out)
+    left_out: list[int] = []
+    texts = fitted(model, found.texts, options.long, left_out)
+    if left_out:
+        complain(f"note: {found.says_left_out(left_out)}")
+    record_texts(model, texts).save(options.out)
     return DONE
 
 

@@ -1,4 +1,4 @@
-"""The two ways a request can end without a result. Never imports anything of the project."""
+"""The ways a request can end without a result. Never imports anything of the project."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ class InputError(ValueError):
     The message is one sentence or two for a person, and says what to do. It is shown as it is: in
     the window's banner, or behind ``error:`` on the command line.
     """
+
+
+class NoTokensError(InputError):
+    """A text is empty, or the tokenizer leaves nothing of it."""
 
 
 class TextTooLongError(InputError):

@@ -324,3 +324,15 @@ def test_many_texts_from_lines_or_a_column(tmp_path: Path):
     assert len(open_capture(out).texts) == 3
     assert cli.main(["capture", "--file", str(file), "--column", "no", "--out", str(out)]) == 2
     assert cli.main(["capture", "--text", "x", "--lines", "--out", str(out)]) == 2
+
+
+def test_lines_that_leave_no_token_are_left_out_and_named(tmp_path, capsys):
+    from attnviz_gui.session.store import open_capture
+
+    file, out = tmp_path / "texts.txt", tmp_path / "out.safetensors"
+    file.write_text("one\n\n\x01\x02\nfour\n")
+    assert cli.main(["capture", "--file", str(file), "--lines", "--out", str(out)]) == 0
+    said = capsys.readouterr().err
+    assert "note: 3 texts; 1 empty one left out (line 2)" in said
+    assert "leaves no token and is left out (line 3)" in said
+    assert open_capture(out).texts == ("one", "four")

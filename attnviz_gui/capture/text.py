@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from attnviz_gui.capture.tokens import Encoded, encode
-from attnviz_gui.errors import InputError, TextTooLongError
+from attnviz_gui.errors import InputError, NoTokensError, TextTooLongError
 
 if TYPE_CHECKING:
     from attnviz_gui.capture.models import LoadedModel
@@ -90,10 +90,10 @@ def _encode(model: LoadedModel, text: str) -> Encoded:
     if model.tokenizer is None:
         raise InputError(f"{model.name} has no tokenizer, so it cannot read a text.")
     if not text.strip():
-        raise InputError("The text is empty; type something to run.")
+        raise NoTokensError("The text is empty; type something to run.")
     encoded = encode(model.tokenizer, text)
     if encoded.n_own == 0:
-        raise InputError(
+        raise NoTokensError(
             f"The tokenizer of {model.name} leaves nothing of this text (control characters, "
             "perhaps); type something else."
         )

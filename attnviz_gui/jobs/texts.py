@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from attnviz_gui.errors import InputError, TextTooLongError
+from attnviz_gui.errors import InputError, NoTokensError, TextTooLongError
 from attnviz_gui.jobs.requests import model_at_hand
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Plan:
         About what the capture takes, long texts whole.
     free, disk
         Bytes of memory and of the disk that are free now.
+    left_out : tuple of int
+        Texts, by their index, of which the tokenizer leaves nothing; they are not counted.
     """
 
     n_texts: int
@@ -50,6 +52,7 @@ class Plan:
     n_bytes: int
     free: int
     disk: int
+    left_out: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,19 @@ class PlanRequest:
 
         model = _with_tokenizer(model_at_hand(self.source, progress, cancel))
         lengths: list[int] = []
-        for text in self.texts:
-            if len(lengths) % _EVERY == 0:
+        left_out: list[int] = []
+        for index, text in enumerate(self.texts):
+            if index % _EVERY == 0:
                 raise_if_cancelled(cancel)
-                progress(len(lengths), len(self.texts), "Counting tokens…")
-            with_number = len(lengths) + 1
+                progress(index, len(self.texts), "Counting tokens…")
             try:
-                lengths.append(len(encode(model.tokenizer, text)))
+                encoded = encode(model.tokenizer, text)
             except InputError as error:
-                raise InputError(f"Text {with_number:,}: {error}") from error
+                raise InputError(f"Text {index + 1:,}: {error}") from error
+            if encoded.n_own:
+                lengths.append(len(encoded))
+            else:
+                left_out.append(index)
         return Plan(
             n_texts=len(lengths),
             n_tokens=sum(lengths),
@@ -86,6 +93,7 @@ class PlanRequest:
             n_bytes=expected_bytes(model, lengths),
             free=free_memory(),
             disk=free_disk(),
+            left_out=tuple(left_out),
         )
 
 
@@ -129,13 +137,20 @@ class TextsRequest:
         )  # fmt: skip
 
 
-def fitted(model: LoadedModel, texts: tuple[str, ...], long: Long) -> tuple[str, ...]:
+def fitted(
+    model: LoadedModel, texts: tuple[str, ...], long: Long, left_out: list[int] | None = None
+) -> tuple[str, ...]:
     """Return what the model reads of each text: it whole, its beginning, or its parts.
+
+    Parameters
+    ----------
+    left_out
+        Where given, takes the indices of texts that leave no token, in place of an error.
 
     Raises
     ------
     InputError, TextTooLongError
-        As `fit_text`, with the number of the text from 1.
+        As `fit_text`, with the number of the text from 1; NoTokensError where nothing is left.
     """
     from attnviz_gui.capture.text import fit_text
 
@@ -147,7 +162,12 @@ def fitted(model: LoadedModel, texts: tuple[str, ...], long: Long) -> tuple[str,
             sentence = f"Text {number:,}: {error}"
             raise TextTooLongError(sentence, error.n_tokens, error.limit) from error
         except InputError as error:
+            if left_out is not None and isinstance(error, NoTokensError):
+                left_out.append(number - 1)
+                continue
             raise InputError(f"Text {number:,}: {error}") from error
+    if not found:
+        raise NoTokensError(f"The tokenizer of {model.name} leaves nothing of any text.")
     return tuple(found)
 
 

@@ -177,6 +177,7 @@ def _describe(capture: Capture) -> tuple[_Arrays, dict[str, Any]]:
         "model_name": capture.model_name,
         "seconds": capture.seconds,
         "cut_from": capture.cut_from,
+        "texts_asked": capture.texts_asked,
         "texts": capture.texts,
         "tokens": capture.tokens,
         "special": [np.flatnonzero(special).tolist() for special in capture.special],

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.session.files import MOST_TEXT, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 DELIMITERS = ",;\t|"
 _LOOKED_AT = 200  # rows from which the delimiter is told
 _LONGEST_NAME = 40  # characters of a column's name
+_NAMED = 8  # lines that are named one by one
+NO_TOKENS = "of which the tokenizer leaves no token"
+
+
+def in_words(unit: str, numbers: Sequence[int]) -> str:
+    """Return which lines or rows: ``line 3``, ``lines 3, 5, 7``, ``lines 3, 5 and 90 more``."""
+    if len(numbers) == 1:
+        return f"{unit} {numbers[0]:,}"
+    named = ", ".join(f"{n:,}" for n in numbers[:_NAMED])
+    more = len(numbers) - _NAMED
+    return f"{unit}s {named}" + (f" and {more:,} more" if more > 0 else "")
 
 
 @dataclass(frozen=True)
@@ -30,21 +41,45 @@ class Texts:
         Lines or cells that hold nothing but spaces; they are left out.
     n_ragged : int
         Rows of a table that have no such column; they are left out.
+    numbers, empty : tuple of int
+        Where each text, and each empty one, stands in the file: its line or row, from 1.
+    unit : str
+        ``line`` or ``row``.
     """
 
     texts: tuple[str, ...]
     n_empty: int = 0
     n_ragged: int = 0
+    numbers: tuple[int, ...] = ()
+    empty: tuple[int, ...] = ()
+    unit: str = "line"
 
     @property
     def words(self) -> str:
         """What was found and what was left out: ``3 texts; 1 empty line left out``."""
         parts = [f"{len(self.texts):,} text{'s' * (len(self.texts) != 1)}"]
         if self.n_empty:
-            parts.append(f"{self.n_empty:,} empty one{'s' * (self.n_empty != 1)} left out")
+            plural = "s" * (self.n_empty != 1)
+            where = f" ({in_words(self.unit, self.empty)})" if self.empty else ""
+            parts.append(f"{self.n_empty:,} empty one{plural} left out{where}")
         if self.n_ragged:
             parts.append(f"{self.n_ragged:,} row{'s' * (self.n_ragged != 1)} without it left out")
         return "; ".join(parts)
+
+    def without(self, left_out: Sequence[int]) -> tuple[str, ...]:
+        """Return the texts but for some, by their index."""
+        gone = set(left_out)
+        return tuple(text for i, text in enumerate(self.texts) if i not in gone)
+
+    def says_left_out(self, left_out: Sequence[int], why: str = NO_TOKENS) -> str:
+        """Say which texts, by their index, are left out and why; empty where none is."""
+        if not left_out:
+            return ""
+        n, where = len(left_out), self.numbers or tuple(range(1, len(self.texts) + 1))
+        places = in_words(self.unit, [where[i] for i in left_out])
+        return (
+            f"{n:,} text{'s' * (n != 1)} {why} and {'is' if n == 1 else 'are'} left out ({places})"
+        )
 
 
 @dataclass(frozen=True)
@@ -57,10 +92,13 @@ class Table:
         The first may hold names.
     named : bool
         Whether the first row looks like names of columns.
+    numbers : tuple of int
+        Where each row stands in the file, from 1.
     """
 
     rows: tuple[tuple[str, ...], ...]
     named: bool
+    numbers: tuple[int, ...]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -87,11 +125,13 @@ class Table:
         else:
             some = ", ".join(column[:_LONGEST_NAME] for column in columns[:12])
             raise InputError(f"There is no column {name!r}; the table has {some}.")
-        found = _texts(row[at] for row in rows if len(row) > at)
+        numbers = self.numbers[len(self.rows) - len(rows) :]
+        there = [(n, row[at]) for n, row in zip(numbers, rows, strict=True) if len(row) > at]
+        found = _texts((cell for _, cell in there), [n for n, _ in there], "row")
         n_ragged = sum(len(row) <= at for row in rows)
         if not found.texts:
             raise InputError(f"The column {name} holds no text; choose another one.")
-        return Texts(found.texts, found.n_empty, n_ragged)
+        return replace(found, n_ragged=n_ragged)
 
 
 def lines_of(content: str) -> Texts:
@@ -100,7 +140,7 @@ def lines_of(content: str) -> Texts:
     lines = content.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if lines and not lines[-1].strip():
         lines.pop()  # what ends the last line is no empty one
-    return _texts(lines)
+    return _texts(lines, range(1, len(lines) + 1), "line")
 
 
 def read_lines(file: str | Path) -> Texts:
@@ -130,10 +170,11 @@ def read_table(file: str | Path) -> Table:
 
 def table_of(content: str, name: str = "This") -> Table:
     """Return the table in a text; see `read_table`."""
-    rows = _rows(content, _delimiter(content), name)
-    if not rows:
+    numbered = _rows(content, _delimiter(content), name)
+    if not numbered:
         raise InputError(f"{name} holds no row; choose another file.")
-    return Table(rows, _named(rows))
+    rows = tuple(row for _, row in numbered)
+    return Table(rows, _named(rows), tuple(number for number, _ in numbered))
 
 
 def _readable(file: str | Path) -> str:
@@ -143,25 +184,32 @@ def _readable(file: str | Path) -> str:
     return content
 
 
-def _texts(lines: Iterable[str]) -> Texts:
-    every = [line.strip() for line in lines]
-    kept = tuple(line for line in every if line)
-    return Texts(kept, len(every) - len(kept))
+def _texts(lines: Iterable[str], numbers: Sequence[int], unit: str) -> Texts:
+    every = [(number, line.strip()) for number, line in zip(numbers, lines, strict=True)]
+    empty = tuple(number for number, line in every if not line)
+    return Texts(
+        texts=tuple(line for _, line in every if line),
+        n_empty=len(empty),
+        numbers=tuple(number for number, line in every if line),
+        empty=empty,
+        unit=unit,
+    )
 
 
 def _rows(
     content: str, delimiter: str, name: str, most: int | None = None
-) -> tuple[tuple[str, ...], ...]:
+) -> list[tuple[int, tuple[str, ...]]]:
+    """Return the rows that hold something, each with its number from 1."""
     before = csv.field_size_limit(MOST_TEXT)
     try:
         reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
-        rows: list[tuple[str, ...]] = []
-        for row in reader:
+        rows: list[tuple[int, tuple[str, ...]]] = []
+        for number, row in enumerate(reader, 1):
             if any(cell.strip() for cell in row):
-                rows.append(tuple(row))
+                rows.append((number, tuple(row)))
             if most is not None and len(rows) >= most:
                 break
-        return tuple(rows)
+        return rows
     except csv.Error as error:
         raise InputError(f"{name} is no table that can be read ({error}).") from error
     finally:
@@ -172,7 +220,7 @@ def _delimiter(content: str) -> str:
     """Return what separates the columns: what gives most rows as many columns as the first has."""
 
     def even(delimiter: str) -> int:
-        rows = _rows(content, delimiter, "This", _LOOKED_AT)
+        rows = [row for _, row in _rows(content, delimiter, "This", _LOOKED_AT)]
         n = len(rows[0]) if rows else 0
         return sum(len(row) == n for row in rows) if n > 1 else 0
 

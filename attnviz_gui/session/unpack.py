@@ -77,7 +77,7 @@ def _capture(source: _Source, said: dict[str, Any], version: int) -> Capture:
         raise BadFileError("it holds no text or no layer")
     if {len(texts)} != {len(tokens), len(records)}:
         raise BadFileError("its description contradicts itself")
-    cut_from = said["cut_from"]
+    cut_from, asked = said["cut_from"], said.get("texts_asked")
     return Capture(
         texts=tuple(texts),
         tokens=tuple(tokens),
@@ -93,6 +93,7 @@ def _capture(source: _Source, said: dict[str, Any], version: int) -> Capture:
         model_name=_one(said["model_name"], str),
         seconds=_at_least_0(_finite(said["seconds"])),
         cut_from=None if cut_from is None else _at_least_0(_one(cut_from, int)),
+        texts_asked=None if asked is None else _at_least_0(_one(asked, int)),
         images=_images(source, said.get("images"), len(texts)),
     )
 

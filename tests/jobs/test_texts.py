@@ -44,6 +44,19 @@ def test_long_texts_are_cut_as_one_is(bundled: LoadedModel):
     assert "".join(parts[1:]) == LONG
 
 
+def test_texts_without_a_token_are_left_out_and_named(bundled: LoadedModel):
+    texts = ("one", "\x01\x02", "three")
+    plan = PlanRequest(texts, bundled)(silent, threading.Event())
+    assert (plan.n_texts, plan.left_out) == (2, (1,))
+    left_out: list[int] = []
+    assert fitted(bundled, texts, "first", left_out) == ("one", "three")
+    assert left_out == [1]
+    with pytest.raises(InputError, match="Text 2: The tokenizer"):
+        fitted(bundled, texts, "first")
+    with pytest.raises(InputError, match="leaves nothing of any text"):
+        fitted(bundled, ("\x01",), "first", [])
+
+
 class Counting:
     """Work that counts to 1000 and keeps what it has counted."""
 

@@ -32,7 +32,7 @@ FORMAT_1 = Path(__file__).parent / "data" / "format-1.safetensors"
 
 
 def _equal(a: Capture, b: Capture) -> None:
-    for name in ("texts", "tokens", "layers", "model_name", "seconds", "cut_from"):
+    for name in ("texts", "tokens", "layers", "model_name", "seconds", "cut_from", "texts_asked"):
         assert getattr(a, name) == getattr(b, name), name
     for first, second in zip(a.special, b.special, strict=True):
         assert first.dtype == second.dtype == bool
@@ -138,6 +138,7 @@ def _samples() -> dict[str, Capture]:
             tokens=(["", "\ud800", "🦫₁"],),
             model_name="名",
             cut_from=100_000,
+            texts_asked=1_000,
             seconds=0.1 + 0.2,
         ),
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from attnviz_gui.errors import InputError
-from attnviz_gui.session.texts import lines_of, read_lines, read_table, table_of
+from attnviz_gui.session.texts import in_words, lines_of, read_lines, read_table, table_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ def test_lines_without_empty_ones():
     found = lines_of("one\r\n\r\n  two \n\t\nthree\n")
     assert found.texts == ("one", "two", "three")
     assert found.n_empty == 2
-    assert found.words == "3 texts; 2 empty ones left out"
+    assert found.words == "3 texts; 2 empty ones left out (lines 2, 4)"
     assert lines_of("").texts == ()
     assert lines_of("a\x0cb\u2028c").texts == ("a\x0cb\u2028c",)
 
@@ -79,3 +79,20 @@ def test_a_column_that_is_not_there():
 
 def test_a_very_long_cell():
     assert len(table_of("id,text\n1," + "a" * 500_000).column("text").texts[0]) == 500_000
+
+
+def test_what_is_left_out_is_named_by_its_line():
+    found = lines_of("one\n\n\x01\x02\nfour\n")
+    assert found.numbers == (1, 3, 4)
+    assert found.without([1]) == ("one", "four")
+    said = found.says_left_out([1])
+    assert said == "1 text of which the tokenizer leaves no token and is left out (line 3)"
+    assert found.says_left_out([]) == ""
+    assert in_words("line", range(1, 101)) == "lines 1, 2, 3, 4, 5, 6, 7, 8 and 92 more"
+
+
+def test_rows_of_a_table_are_those_of_the_file():
+    found = table_of("id,text\n1,one\n\n2,\n3,three\n").column("text")
+    assert found.texts == ("one", "three")
+    assert (found.numbers, found.empty, found.unit) == ((2, 5), (4,), "row")
+    assert found.words == "2 texts; 1 empty one left out (row 4)"

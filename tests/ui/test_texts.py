@@ -47,7 +47,9 @@ def test_pasted_lines_are_counted_and_run(qtbot: QtBot, window: MainWindow, dial
     dialog.lines.setPlainText("The cat sleeps.\n\nA dog barks.\n")
     planned(qtbot, dialog)
     said = dialog.says.text()
-    assert said.startswith("2 texts; 1 empty one left out. 13 tokens; the capture takes about")
+    assert said.startswith(
+        "2 texts; 1 empty one left out (line 2). 13 tokens; the capture takes about"
+    )
     assert said.endswith("of memory.")
     with qtbot.waitSignal(window.document.picture_changed, timeout=LONG_MS):
         dialog.run.click()
@@ -100,6 +102,40 @@ def test_cancel_keeps_what_is_done(qtbot: QtBot, window: MainWindow, dialog: Tex
     assert capture.texts_asked == 900
     assert 0 < len(capture.texts) < 900
     assert f"{len(capture.texts):,} of 900 texts" in window.banner.sentence
+
+
+def test_a_text_without_a_token_is_left_out_and_said(
+    qtbot: QtBot, window: MainWindow, dialog: TextsDialog, tmp_path: Path
+):
+    file = tmp_path / "a.txt"
+    file.write_text("The cat sleeps.\n\x01\x02\nA dog barks.\n", encoding="utf-8")
+    dialog.open_file(file)
+    planned(qtbot, dialog)
+    assert "leaves no token" in dialog.says.text()
+    assert "(line 2)" in dialog.says.text()
+    with qtbot.waitSignal(window.document.picture_changed, timeout=LONG_MS):
+        dialog.run.click()
+    assert window.document.capture is not None
+    assert window.document.capture.texts == ("The cat sleeps.", "A dog barks.")
+
+
+def test_where_nothing_is_left_nothing_is_run(qtbot: QtBot, dialog: TextsDialog, tmp_path: Path):
+    file = tmp_path / "a.txt"
+    file.write_text("\x01\x02\n\x03\n", encoding="utf-8")
+    dialog.open_file(file)
+    planned(qtbot, dialog)
+    assert "(lines 1, 2)" in dialog.says.text()
+    assert not dialog.run.isEnabled()
+
+
+def test_the_memory_is_remembered(window: MainWindow, dialog: TextsDialog):
+    dialog.memory.setValue(512)
+    dialog.reject()
+    assert window.memory.settings.texts_memory == 512
+    part = next(part for part in window.parts if isinstance(part, TextsPart))
+    part.open()
+    assert part.dialog is not None
+    assert part.dialog.memory.value() == 512
 
 
 def test_sizes_in_words():

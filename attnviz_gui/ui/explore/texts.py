@@ -27,6 +27,7 @@ from PySide6.QtWidgets import (
 from attnviz_gui.errors import InputError
 from attnviz_gui.jobs.runner import Runner, Worker
 from attnviz_gui.jobs.texts import PlanRequest, TextsRequest, sweep
+from attnviz_gui.session.settings import MOST_MEGABYTES
 from attnviz_gui.session.texts import Texts, lines_of, read_lines, read_table
 from attnviz_gui.ui.parts import Part
 
@@ -112,7 +113,7 @@ class TextsDialog(QDialog):
             "A larger capture is put on the disk, in a temporary folder that is cleared\n"
             "afterwards. At first a third of the memory that is free."
         )
-        self.memory.setRange(0, 10_000_000)
+        self.memory.setRange(0, MOST_MEGABYTES)
         self.memory.setSingleStep(256)
         self.memory.setGroupSeparatorShown(True)
         self.memory.setSuffix(" MB")
@@ -240,13 +241,21 @@ class TextsDialog(QDialog):
         elif plan is None:
             self.says.setText(f"{self.found.words}. Counting tokens…")
         else:
-            self.says.setText(f"{self.found.words}. {self._size(plan)}")
-        fits = plan is not None and (plan.n_bytes <= self.budget or plan.n_bytes <= plan.disk)
+            left_out = self.found.says_left_out(plan.left_out)
+            parts = [self.found.words, left_out] if left_out else [self.found.words]
+            self.says.setText(f"{'; '.join(parts)}. {self._size(plan)}")
+        fits = (
+            plan is not None
+            and plan.n_texts > 0
+            and (plan.n_bytes <= self.budget or plan.n_bytes <= plan.disk)
+        )
         self.run.setEnabled(
             fits and plan is not None and not (plan.n_long > 0 and long == "refuse")
         )
 
     def _size(self, plan: Plan) -> str:
+        if not plan.n_texts:
+            return "There is nothing to run."
         words = [f"{plan.n_tokens:,} tokens; the capture takes about {size(plan.n_bytes)}"]
         if plan.n_bytes <= self.budget:
             words[0] += " of memory."
@@ -268,7 +277,8 @@ class TextsDialog(QDialog):
     def _accept(self) -> None:
         if self.plan is None:
             return
-        request = TextsRequest(self.found.texts, self.source, self.long.currentData(), self.budget)
+        texts = self.found.without(self.plan.left_out)
+        request = TextsRequest(texts, self.source, self.long.currentData(), self.budget)
         self.accept()
         self.wanted.emit(request)
 
@@ -304,6 +314,9 @@ class TextsPart(Part):
             self.dialog.close()
         self._worker = Worker("texts")
         dialog = self.dialog = TextsDialog(source, self._worker, self.window)
+        memory = self.window.memory
+        dialog.memory.setValue(memory.settings.texts_memory)
+        dialog.memory.valueChanged.connect(lambda n: memory.change(texts_memory=n))
         dialog.wanted.connect(self.window.runs.submit)
         dialog.finished.connect(lambda _: self._forget())
         dialog.open()
