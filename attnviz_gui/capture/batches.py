@@ -13,7 +13,7 @@ import torch
 from attnviz_gui.capture.inputs import Forward
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # Up to so many texts each runs by itself, to the last bit as it would alone.
 FEW = 16
@@ -21,7 +21,9 @@ FEW = 16
 MOST_TOKENS = 2048
 
 
-def batches(lengths: Sequence[int], most: int = MOST_TOKENS) -> list[list[int]]:
+def batches(
+    lengths: Sequence[int], most: int | Callable[[int], int] = MOST_TOKENS
+) -> list[list[int]]:
     """Return the indices of texts that run together, in the order of their first texts.
 
     Parameters
@@ -29,15 +31,17 @@ def batches(lengths: Sequence[int], most: int = MOST_TOKENS) -> list[list[int]]:
     lengths
         Tokens of each text.
     most
-        Tokens in a batch; a longer text runs by itself.
+        Tokens in a batch, or a function that gives them for texts of so many tokens; a longer
+        text runs by itself.
     """
+    room = most if callable(most) else lambda _: most
     if len(lengths) <= FEW:
         return [[index] for index in range(len(lengths))]
     together: list[list[int]] = []
     open_: dict[int, list[int]] = {}
     for index, length in enumerate(lengths):
         batch = open_.get(length)
-        if batch is None or (len(batch) + 1) * length > most:
+        if batch is None or (len(batch) + 1) * length > room(length):
             batch = open_[length] = []
             together.append(batch)
         batch.append(index)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from attnviz_gui.capture.models import LoadedModel
 
 SHARE = 1 / 3  # of the free memory: what is drawn of a capture takes some as well
+BATCH_SHARE = 1 / 8  # of the free memory: what one batch may take while it runs
+LEAST_BATCH = 64 << 20  # bytes, below which a smaller budget makes no smaller batch
 _UNKNOWN = 4 << 30  # bytes, where the system says nothing
 
 
@@ -27,17 +29,39 @@ def expected_bytes(model: LoadedModel, lengths: Sequence[int]) -> int:
     from attnviz_gui.capture.run import count_layers, text_config
 
     config = text_config(model.module)
+    width = _width(config)
+    turned = getattr(config, "rope_parameters", None) or getattr(config, "rope_theta", None)
+    n_vectors = 5 if turned else 3  # queries and keys also before the rotary embedding
+    n = np.asarray(lengths, dtype=np.float64)
+    vectors = n.sum() * count_layers(model.module) * n_vectors * width * 4
+    return int(vectors + (n * n).sum())
+
+
+def batch_tokens(model: LoadedModel, n_bytes: int) -> Callable[[int], int]:
+    """Return how many tokens a batch of texts of so many tokens each may have in `n_bytes`.
+
+    While it runs a batch takes, about, twice what is kept of it (as the model computes it, and as
+    it is kept), a feed-forward layer's values, and one layer's logits and attention for all heads.
+    Told by the model's config; where it has none, as if there were nothing to keep.
+    """
+    from attnviz_gui.capture.run import text_config
+
+    config = text_config(model.module)
+    n_heads = getattr(config, "num_attention_heads", None)
+    heads = n_heads if isinstance(n_heads, int) else 1
+    each = 2 * expected_bytes(model, [1]) + 2 * 4 * 4 * _width(config)
+    return lambda length: int(n_bytes / (each + 3 * 4 * heads * length + 1))
+
+
+def _width(config: object) -> int:
+    """Return the length of a layer's queries, all heads together; 0 where nothing tells it."""
     sizes = [getattr(config, name, None) for name in ("hidden_size", "d_model", "n_embd", "dim")]
     width = next((size for size in sizes if isinstance(size, int)), 0)
     n_heads = getattr(config, "num_attention_heads", None)
     head_dim = getattr(config, "head_dim", None) or getattr(config, "d_kv", None)
     if isinstance(n_heads, int) and isinstance(head_dim, int):
         width = n_heads * head_dim
-    turned = getattr(config, "rope_parameters", None) or getattr(config, "rope_theta", None)
-    n_vectors = 5 if turned else 3  # queries and keys also before the rotary embedding
-    n = np.asarray(lengths, dtype=np.float64)
-    vectors = n.sum() * count_layers(model.module) * n_vectors * width * 4
-    return int(vectors + (n * n).sum())
+    return width
 
 
 def free_memory() -> int:

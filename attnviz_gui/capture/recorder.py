@@ -16,8 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from attnviz_gui.capture.batches import batches, join
-from attnviz_gui.capture.budget import budget, expected_bytes
+from attnviz_gui.capture.batches import MOST_TOKENS, batches, join
+from attnviz_gui.capture.budget import (
+    BATCH_SHARE,
+    LEAST_BATCH,
+    batch_tokens,
+    budget,
+    expected_bytes,
+    free_memory,
+)
 from attnviz_gui.capture.call import OtherWay
 from attnviz_gui.capture.convert import (
     check_names,
@@ -252,10 +259,13 @@ def _record(
     way: Way | None = None
     layers: tuple[Layer, ...] = ()
     places: list[Place] = []
-    waiting = batches([len(cut) for cut in encoded])
-    report = _Report(progress, cancel, len(waiting), count_layers(model.module))
+    lengths = [len(cut) for cut in encoded]
     room = budget() if most_bytes is None else most_bytes
-    n_bytes = expected_bytes(model, [len(cut) for cut in encoded])
+    for_batch = max(min(room, int(free_memory() * BATCH_SHARE)), LEAST_BATCH)
+    fits = batch_tokens(model, for_batch)
+    waiting = batches(lengths, lambda length: min(fits(length), MOST_TOKENS))
+    report = _Report(progress, cancel, len(waiting), count_layers(model.module))
+    n_bytes = expected_bytes(model, lengths)
     store = Kept(len(encoded), to_file=n_bytes > room, n_bytes=n_bytes)
     with alone(cancel):
         started = time.perf_counter()

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnviz_gui.capture.batches import FEW, batches
+from attnviz_gui.capture.budget import batch_tokens, expected_bytes
 from attnviz_gui.capture.models import LoadedModel
 from attnviz_gui.capture.recorder import record, record_texts
 from attnviz_gui.errors import Cancelled
@@ -94,6 +95,28 @@ def tiny(family: str) -> torch.nn.Module:
         ),
     }[family]()  # fmt: skip
     return module.eval()
+
+
+def test_a_batch_is_as_large_as_the_memory_allows(bundled: LoadedModel):
+    fits = batch_tokens(bundled, 100 << 20)
+    assert batch_tokens(bundled, 200 << 20)(20) >= 2 * fits(20)
+    assert fits(512) < fits(20)  # its attention grows with the square of its length
+    lengths = [20] * 300
+    found = batches(lengths, fits)
+    assert 1 < len(found) < 300
+    # What is kept of a batch, in the memory twice while it is computed, is within it.
+    assert 2 * expected_bytes(bundled, [20] * len(found[0])) < 100 << 20
+    assert batches(lengths, batch_tokens(bundled, 0)) == [[i] for i in range(300)]
+
+
+def test_small_batches_give_the_same(bundled: LoadedModel, monkeypatch: pytest.MonkeyPatch):
+    large = record_texts(bundled, TEXTS)
+    monkeypatch.setattr("attnviz_gui.capture.recorder.LEAST_BATCH", 0)
+    small = record_texts(bundled, TEXTS, most_bytes=2 << 20)
+    for t in range(len(TEXTS)):
+        for layer in (0, 5):
+            a, b = large.head(layer, 3, t).attention, small.head(layer, 3, t).attention
+            np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 class OneByOne(torch.nn.Module):
