@@ -128,6 +128,20 @@ def test_where_nothing_is_left_nothing_is_run(qtbot: QtBot, dialog: TextsDialog,
     assert not dialog.run.isEnabled()
 
 
+def test_of_a_large_file_the_first_lines_are_shown_and_that_is_said(
+    qtbot: QtBot, dialog: TextsDialog, tmp_path: Path
+):
+    file = tmp_path / "a.txt"
+    file.write_text("\n".join(f"line {i}" for i in range(2500)), encoding="utf-8")
+    dialog.open_file(file)
+    planned(qtbot, dialog)
+    assert dialog.lines.toPlainText().count("\n") == 1999
+    assert dialog.says.text().startswith("2,500 texts. Above are the first 2,000; all are run")
+    dialog.lines.setPlainText("one\ntwo")
+    planned(qtbot, dialog)
+    assert "Above" not in dialog.says.text()
+
+
 def test_the_memory_is_remembered(window: MainWindow, dialog: TextsDialog):
     dialog.memory.setValue(512)
     dialog.reject()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -123,6 +123,7 @@ class TextsDialog(QDialog):
         self.says = QLabel()
         self.says.setObjectName("texts_says")
         self.says.setWordWrap(True)
+        self.says.setTextFormat(Qt.TextFormat.PlainText)  # a file's name may look like a tag
         self.says.setMinimumHeight(3 * self.fontMetrics().height())
         form.addRow(self.says)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
@@ -256,13 +257,18 @@ class TextsDialog(QDialog):
     def _size(self, plan: Plan) -> str:
         if not plan.n_texts:
             return "There is nothing to run."
-        words = [f"{plan.n_tokens:,} tokens; the capture takes about {size(plan.n_bytes)}"]
+        words = []
+        if self._file is not None and len(self._file.texts) > _SHOWN:
+            words.append(
+                f"Above are the first {_SHOWN:,}; all are run, unless you change them there."
+            )
+        words.append(f"{plan.n_tokens:,} tokens; the capture takes about {size(plan.n_bytes)}")
         if plan.n_bytes <= self.budget:
-            words[0] += " of memory."
+            words[-1] += " of memory."
         elif plan.n_bytes <= plan.disk:
-            words[0] += f", more than {size(self.budget)} of memory: it is put on the disk."
+            words[-1] += f", more than {size(self.budget)} of memory: it is put on the disk."
         else:
-            words[0] += (
+            words[-1] += (
                 f", more than {size(self.budget)} of memory and more than the disk has free "
                 f"({size(plan.disk)}). Take fewer texts, or make room."
             )
