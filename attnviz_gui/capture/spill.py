@@ -72,8 +72,8 @@ class Spill:
         self._gone = weakref.finalize(self, _clear, self.folder)
         if n_bytes > free_disk():
             raise InputError(
-                f"The capture takes about {n_bytes / 1e9:,.1f} GB, more than the memory's share "
-                f"and more than the {free_disk() / 1e9:,.1f} GB that are free on the disk of "
+                f"The capture takes about {_size(n_bytes)}, more than the memory's share "
+                f"and more than the {_size(free_disk())} that are free on the disk of "
                 f"{self.folder.parent}; run fewer or shorter texts."
             )
 
@@ -166,6 +166,10 @@ class _Map(mmap.mmap):
     """A mapped file that keeps its `Spill` for as long as an array of it is held."""
 
     owner: Spill | None = None
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 10**9 else f"{n_bytes / 1e6:,.0f} MB"
 
 
 def _take_room(file: int, size: int) -> None:
