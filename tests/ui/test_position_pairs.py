@@ -107,7 +107,7 @@ def test_what_is_hovered_says_its_mean_and_how_many_texts_it_rests_on(shown: Any
     view.point(center(view, 2, 0))
     assert "in text 1" in " · ".join(view.readout.lines)
     assert document.focus == Focus(2, 0)
-    assert "in 3 of 4 texts" in view.numbers()
+    assert "3 of 4 texts" in view.numbers()
 
 
 def test_it_says_how_many_texts_reach_the_last_position(shown: Any) -> None:

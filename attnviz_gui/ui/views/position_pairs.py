@@ -220,15 +220,12 @@ class PositionPairsView(PaintedView):
         cell = self._chosen()
         if cell is None:
             i, j = divmod(int(means.mean.argmax()), means.mean.shape[1])
-            words = f"max {number(float(means.mean[i, j]), 2)} at {i} → {j}"
-        else:
-            i, j = cell
-            words = f"{number(float(means.mean[i, j]), 2)} at {i} → {j}"
+            return f"max {number(float(means.mean[i, j]), 2)} at {i} → {j}{self._reach()}"
+        i, j = cell
+        words = f"{number(float(means.mean[i, j]), 2)} at {i} → {j}"
         if means.n_texts == 1:
             return words
-        return (
-            f"{words}, in {means.count[i, j]:,} of {texts_in_words(means.n_texts)}{self._reach()}"
-        )
+        return f"{words} · {means.count[i, j]:,} of {texts_in_words(means.n_texts)}"
 
     def _reach(self) -> str:
         """Say how many texts the last position rests on, where not all reach it."""
