@@ -460,9 +460,9 @@ def test_a_rollout_is_cancelled(qtbot: QtBot) -> None:
     part.docks["rollout"].open()
     view = part.panels["rollout"].view
     assert view.sentence() == "Being computed…"
-    assert part.cancel_button.isVisible()
-    qtbot.mouseClick(part.cancel_button, Qt.MouseButton.LeftButton)
+    assert part.rollout.button.isVisible()
+    qtbot.mouseClick(part.rollout.button, Qt.MouseButton.LeftButton)
     assert view.sentence().startswith("Cancelled")
     assert view.whole() is None
-    assert not part.cancel_button.isVisible()
+    assert not part.rollout.button.isVisible()
     window.close()

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtWidgets import QMenu, QProgressBar, QToolButton
+from PySide6.QtWidgets import QMenu, QToolButton
 
-from attnviz_gui.errors import InputError
-from attnviz_gui.jobs.runner import Runner, Worker
-from attnviz_gui.ui.panels.buttons import tool_button
+from attnviz_gui.ui.explore.computing import Computing
 from attnviz_gui.ui.parts import Part, PartDock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from PySide6.QtWidgets import QWidget
 
     from attnviz_gui.ui.explore.view_panel import ViewPanel
     from attnviz_gui.ui.main_window import MainWindow
     from attnviz_gui.ui.theme import Theme
-    from attnviz_gui.ui.views.rollout import RolloutRequest, RolloutView
     from attnviz_gui.ui.views.text_lines import TextLinesView
 
 
@@ -29,10 +24,7 @@ class CloseViews(Part):
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
         self.panels: dict[str, ViewPanel] = {}
-        self._worker: Worker | None = None
-        self._runner: Runner | None = None
-        self._then: Callable[[Any], None] | None = None
-        self._stopping: tuple[Any, ...] = ()
+        self.rollout: Computing | None = None
         self.docks: dict[str, PartDock] = {}
         for name, title, make in (
             ("dimensions", "Dimensions of q·k", self._dimensions),
@@ -80,60 +72,10 @@ class CloseViews(Part):
         from attnviz_gui.ui.views.rollout import RolloutView
 
         view = RolloutView(self.document, self.window.theme)
-        self._worker = Worker("rollout")
-        runner = self._runner = Runner(self._worker, self)
-        view.compute = self._compute
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setMaximumWidth(120)
-        self.bar.setMaximumHeight(10)
-        self.bar.setAccessibleName("Rollout's progress")
-        self.bar.setToolTip("How many layers are done.")
-        self.cancel_button = tool_button("Cancel")
-        self.cancel_button.setObjectName("rollout_cancel")
-        self.cancel_button.setToolTip("Stop the rollout.")
-        self.cancel_button.clicked.connect(self.cancel)
-        runner.finished.connect(self._finished)
-        runner.failed.connect(self._failed)
-        runner.progressed.connect(self._progressed)
-        runner.stopped.connect(lambda: self._show_running(False))
+        self.rollout = Computing(self.window, view, "rollout", "layers")
         panel = self._panel(view, "Attention rollout")
-        panel.add_option(self.bar)
-        panel.add_option(self.cancel_button)
-        self._show_running(runner.running)
+        self.rollout.join(panel)
         return panel
-
-    # -- the rollout -------------------------------------------------------------------------
-
-    def _compute(self, request: RolloutRequest, then: Callable[[Any], None]) -> None:
-        assert self._runner is not None
-        self._then = then
-        self._runner.submit(request)
-        self._show_running(True)
-
-    def cancel(self) -> None:
-        """Stop the rollout; nothing is shown then."""
-        if self._runner is not None:
-            self._runner.cancel()
-            view: RolloutView = self.panels["rollout"].view
-            view.give_up()
-
-    def _finished(self, values: Any) -> None:
-        if self._then is not None:
-            self._then(values)
-
-    def _failed(self, fault: BaseException) -> None:
-        if not isinstance(fault, InputError):
-            raise fault
-        self.window.banner.say(str(fault), fault=True)
-
-    def _progressed(self, done: int, total: int) -> None:
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-
-    def _show_running(self, running: bool) -> None:
-        self.bar.setVisible(running)
-        self.cancel_button.setVisible(running)
 
     # -- as a part ---------------------------------------------------------------------------
 
@@ -144,10 +86,8 @@ class CloseViews(Part):
 
     def close(self) -> None:
         """Cancel what runs, wait for it, and follow the document no longer."""
-        if self._runner is not None:
-            self._runner.close()
-        if self._worker is not None:
-            self._worker.close()
+        if self.rollout is not None:
+            self.rollout.close()
         for panel in self.panels.values():
             panel.stop()
 
