@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from attnviz_gui.capture.record import Capture, Head
 
 SENTENCE = "the brown dog is sleeping now under a big old tree by our house while it rains"
-FRAMES = 120
+FRAMES, TURNS = 120, 4
 
 
 class Painted(QObject):
@@ -207,28 +207,39 @@ def p95(times: list[float]) -> float:
 
 
 def frames(app: QApplication, capture: Capture) -> tuple[float, float, float]:
-    """95th percentile of a slider's frame: ours, the same picture plain, the points alone."""
+    """95th percentile of a slider's frame: ours, the same picture plain, the points alone.
+
+    They take turns, so that a machine that slows down slows all three.
+    """
     window = MainWindow(capture=capture)
     window.resize(1280, 800)
     window.show()
     painted = Painted([window.scatter, window.embedding])
-    window.document.show_head(1, 7)
+    document, head = window.document, capture.head(1, 7)
+    document.show_head(1, 7)
+    others = Plain(capture.tokens[0]), Points()
+    others[0].show_head(head)
+    for other in others:
+        other.show()
+    theirs = [Painted(other.plots[-2:]) for other in others]
     rest(app)
-    window.document.begin_drag()
     values = np.sin(np.linspace(0.01, 6, FRAMES)) * 2  # no two in a row alike
-    ours = [painted.time(app, lambda t=t: window.document.move(t=float(t))) for t in values]
-    window.document.end_drag()
+    n_plain = 10 if len(capture.tokens[0]) < 200 else 2  # the plain way takes its time
+    times: tuple[list[float], ...] = [], [], []
+    document.begin_drag()
+    for turn in np.split(values, TURNS):
+        times[0].extend(painted.time(app, lambda t=t: document.move(t=float(t))) for t in turn)
+        for own, other, of in zip(times[1:], others, theirs, strict=True):
+            own.extend(
+                of.time(app, lambda t=t, other=other: other.show_frame(head, float(t), 1.0))
+                for t in turn[:n_plain]
+            )
+    document.end_drag()
     window.close()
-
-    head = capture.head(1, 7)
-    n_plain = 40 if len(capture.tokens[0]) < 200 else 6  # the plain way takes its time
-    plain = Plain(capture.tokens[0])
-    plain.show()
-    plain.show_head(head)
-    theirs = [
-        time_plain(app, other, head, values[:n_plain]) for other in (plain, Points())
-    ]  # fmt: skip
-    return p95(ours[3:]), *theirs
+    for other in others:
+        other.close()
+    first = len(values) // TURNS  # the first turn fills caches
+    return p95(times[0][first:]), *(p95(of[n_plain:]) for of in times[1:])
 
 
 def many(app: QApplication, capture: Capture, *, together: bool) -> tuple[float, float]:

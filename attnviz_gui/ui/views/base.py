@@ -56,6 +56,8 @@ class View(pg.GraphicsLayoutWidget):
         self._said_empty = True
         self.setObjectName(self.name)
         self.setFrameShape(QFrame.Shape.NoFrame)
+        # The ground fills all of it: what lies below need not be painted in every frame.
+        self.viewport().setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.ci.layout.setContentsMargins(6, 6, 6, 6)
 
