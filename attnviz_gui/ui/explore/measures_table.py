@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtGui import QFontMetrics, QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -44,6 +44,7 @@ from attnviz_gui.ui.explore.measures_widgets import (
 )
 from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.panels.dock import ElidedLabel
+from attnviz_gui.ui.theme import font
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QHideEvent, QShowEvent
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from attnviz_gui.session.document import Document
     from attnviz_gui.ui.theme import Theme
 
+WIDEST = "−0.00123"  # of the numbers of measures, as a rule
 WAITING = "Measuring all heads…"
 CANCELLED = "Cancelled. Press Measure to begin anew."
 _EXTRAS = {
@@ -333,10 +335,13 @@ class MeasuresPanel(QWidget):
             order = head.sortIndicatorOrder() if key in keys else Qt.SortOrder.AscendingOrder
             self.table.sortByColumn(where, order)
             if set(keys) != old:
+                # The head on show is in bold, and nothing of a number is to be cut off.
+                number = QFontMetrics(font(bold=True)).horizontalAdvance(WIDEST) + 12
                 for i in range(len(keys)):
                     lines = columns[i].title.split(" · ")  # a baseline's has two
                     words = max(head.fontMetrics().horizontalAdvance(line) for line in lines)
-                    self.table.setColumnWidth(i, max(words + 30, 52))
+                    least = number if columns[i].range else 52
+                    self.table.setColumnWidth(i, max(words + 30, least))
         self._on_filter(self.filter.text())
 
     def _hidden(self) -> set[str]:
