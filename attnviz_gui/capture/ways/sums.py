@@ -275,11 +275,10 @@ def _holds(
             of_table = (lengths[0] * abs(term.scaling)) * _length(table)[:, None, :, 0]
             size += of_table.gather(2, place)
             continue
-        of_table = _length(table)[:, :, 0]
         for row, of_row in enumerate(index):
-            near = table.index_select(1, of_row).mul_(keys.mT)
-            expected[:, row] += near.sum(-1).mul_(term.scaling)
-            size[:, row] += of_table.index_select(1, of_row) * lengths[1][:, 0] * abs(term.scaling)
+            near = table.index_select(1, of_row)
+            size[:, row] += _length(near)[:, :, 0] * lengths[1][:, 0] * abs(term.scaling)
+            expected[:, row] += near.mul_(keys.mT).sum(-1).mul_(term.scaling)
     coarse = max((query.dtype, key.dtype, logits.dtype), key=lambda kind: torch.finfo(kind).eps)
     apart = (expected - logits[:, rows].float()).abs_()
     right = apart <= ROUNDING * torch.finfo(coarse).eps * size.clamp_(min=1.0)
