@@ -67,8 +67,7 @@ class Workspace(QMainWindow):
     def add(self, panel: QDockWidget) -> None:
         """Add a panel, hidden, that shares its room with the measures at the right."""
         self.panels = (*self.panels, panel)
-        if not self.restoreDockWidget(panel):  # where a layout that was restored has it
-            self._place(panel)
+        self._place(panel)
 
     @property
     def explored(self) -> bool:
