@@ -17,6 +17,7 @@ from tests.benchmarks.memory import megabytes, peak
 
 LENGTHS = 128, 512
 LONG = 1_024, 4_096
+TIMES = {128: 3, 512: 1}  # of each, in turns; the least counts
 NEEDS = ("bertviz==1.4.1",)
 
 
@@ -33,13 +34,15 @@ def rows() -> list[tuple[Any, ...]]:
             check=True, stdout=sys.stderr,
         )  # fmt: skip
         for n, times, memory in zip(LENGTHS, ("≤ 0.33", "≤ 0.05"), ("", "≤ 0.125"), strict=True):
-            ours, theirs = measured("ours", n), measured("bertviz", n, folder)
+            turns = [(measured("ours", n), measured("bertviz", n, folder)) for _ in range(TIMES[n])]
+            ours, theirs = (least([turn[i] for turn in turns]) for i in (0, 1))
             what = f"{n} tokens, 144 heads, beside BertViz"
             found.append((f"ids to grid, {what}", ours["s"], theirs["s"], times))
             found.append((f"memory, {what}", ours["peak"], theirs["peak"], memory, megabytes))
             if n == 512:
                 found.append(("grid of 144 heads once captured", ours["build"], None, "≤ 300 ms"))
-                found.append(("grid, frame of a zoom, p95", ours["frame"], None, "≤ 33 ms"))
+                for how in ("zoom", "pan"):
+                    found.append((f"grid, frame of a {how}, p95", ours[how], None, "≤ 33 ms"))
                 for mode in ("plane", "density"):
                     goal = "≤ 300 ms or filling in"
                     found.append((f"grid, to {mode}", ours[mode], None, goal))
@@ -48,6 +51,11 @@ def rows() -> list[tuple[Any, ...]]:
         found.append((f"ids to grid, {n} tokens, 144 heads", ours["s"], None, ""))
         found.append((f"memory, {n} tokens, 144 heads", ours["peak"], None, "bounded", megabytes))
     return found
+
+
+def least(runs: list[dict[str, float]]) -> dict[str, float]:
+    """Return the least of each number: what else ran has only added to it."""
+    return {name: min(run[name] for run in runs) for name in runs[0]}
 
 
 def measured(way: str, n: int, folder: str = "") -> dict[str, float]:
@@ -83,6 +91,7 @@ def ours(model: Any, ids: Any) -> dict[str, float]:
     from attnviz_gui.geometry.process import prepare_for_frames
     from attnviz_gui.session.document import Document
     from attnviz_gui.ui.theme import LIGHT
+    from attnviz_gui.ui.views.grid_layout import Sight
     from attnviz_gui.ui.views.head_grid import HeadGridView
 
     _app = QApplication([])
@@ -110,14 +119,18 @@ def ours(model: Any, ids: Any) -> dict[str, float]:
         found[mode] = time.perf_counter() - begin
     view.choose("mode", "attention")
     view.grab()
-    frames = []
-    for _ in range(60):
-        view.zoom(1.05)
-        begin = time.perf_counter()
-        view.grab()
-        frames.append(time.perf_counter() - begin)
+    for how in ("zoom", "pan"):
+        frames = []
+        for _ in range(60):
+            if how == "zoom":
+                view.zoom(1.05)
+            else:
+                view._move(Sight(view.sight.scale, view.sight.x + 7, view.sight.y + 4))
+            begin = time.perf_counter()
+            view.grab()
+            frames.append(time.perf_counter() - begin)
+        found[how] = sorted(frames)[int(0.95 * len(frames))]
     view.stop()
-    found["frame"] = sorted(frames)[int(0.95 * len(frames))]
     return found
 
 

@@ -12,9 +12,11 @@ from PySide6.QtTest import QTest
 
 from attnviz_gui.analysis.mosaic import MASKED, Part, pooled_attention, visible
 from attnviz_gui.session.document import Document
+from attnviz_gui.session.selection import Marks, select_places
 from attnviz_gui.ui.main_window import MainWindow
 from attnviz_gui.ui.theme import LIGHT
 from attnviz_gui.ui.views.grid_layout import order_of
+from attnviz_gui.ui.views.grid_marks import lit_pixels, marks_of_layers
 from attnviz_gui.ui.views.head_grid import HeadGridView
 from tests.samples import random_capture
 
@@ -153,6 +155,93 @@ def test_in_the_window_cells_come_from_a_worker(qtbot: QtBot, capybara: Capture)
     n = sum(layer.n_heads for layer in capybara.layers)
     qtbot.waitUntil(lambda: len(part.view._coarse.get(part.view.kind, {})) == n, timeout=10_000)
     qtbot.waitUntil(lambda: not part.runner.running)
+    window.document.open(random_capture(9))
+    qtbot.waitUntil(lambda: len(part.view._coarse.get(part.view.kind, {})) == 6, timeout=10_000)
+    window.close()
+
+
+@pytest.mark.parametrize("shape", [(11, 7), (23, 30), (11, 30)])
+def test_a_pixel_is_lit_where_one_of_its_pairs_is(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    query, key = rng.random(19) < 0.1, rng.random(17) < 0.1
+    pairs = np.array([3 * 17 + 5, 12 * 17 + 16])
+    marks = Marks((query, key), (query, key), (query & False, key & False), pairs)
+    entries = marks.lit_pairs(np.ones((19, 17), bool))
+    found = lit_pixels(marks, np.arange(shape[0]), np.arange(shape[1]), shape)
+
+    def of(pixel: int, length: int, n: int) -> slice:
+        if length < n:
+            return slice(pixel * n // length, (pixel + 1) * n // length)
+        at = int((pixel + 0.5) * n / length)
+        return slice(at, at + 1)
+
+    for r in range(shape[0]):
+        for c in range(shape[1]):
+            assert found[r, c] == entries[of(r, shape[0], 19), of(c, shape[1], 17)].any()
+    part = lit_pixels(marks, np.arange(2, 9), np.arange(4, 7), shape)
+    assert np.array_equal(part, found[2:9, 4:7])
+
+
+def test_what_is_selected_or_found_is_lit_in_all_cells(qtbot: QtBot) -> None:
+    view = grid(qtbot, known())
+    document = view.document
+    before = {place: color_at(view, place, 0.55, 0.55) for place in ((0, 0), (0, 2))}
+    document.select(select_places(document.token_lists, [4], []))
+    for place, color in before.items():
+        assert color_at(view, place, 0.55, 0.55) == color  # the row of the fifth query
+        assert color_at(view, place, 0.05, 0.55).lightness() > color.lightness()
+    document.undo()
+    document.find(select_places(document.token_lists, [], [0]))
+    assert color_at(view, (0, 0), 0.55, 0.55).lightness() > before[0, 0].lightness()
+    view.choose("mode", "plane")
+    lit = view.grab().toImage()
+    document.find(select_places(document.token_lists))
+    assert view.grab().toImage() != lit
+
+
+def test_layers_that_count_other_tokens_have_their_own_marks(qtbot: QtBot) -> None:
+    capture = random_capture(6)
+    own = replace(capture.records[0][1], key_tokens=tuple("abcdef"))
+    document = Document()
+    document.open(replace(capture, records=((capture.records[0][0], own),)))
+    keys = document.token_lists.of_layer[1][1]
+    document.select(select_places(document.token_lists, [], [2], (0, keys)))
+    marks = marks_of_layers(document)
+    assert not marks[0]
+    assert np.flatnonzero(marks[1].selected[1]).tolist() == [2]
+
+
+def test_home_and_end_go_to_the_ends_of_a_row(qtbot: QtBot) -> None:
+    view = grid(qtbot, random_capture(6, heads=5))
+    for key in (Qt.Key.Key_Down, Qt.Key.Key_End):
+        QTest.keyClick(view, key)
+    assert view.cursor_ == (1, 4)
+    QTest.keyClick(view, Qt.Key.Key_Home)
+    assert view.cursor_ == (1, 0)
+
+
+def test_what_is_asked_for_fits_the_tokens_that_the_options_show(qtbot: QtBot) -> None:
+    view = grid(qtbot, random_capture(12))
+    asked = []
+    view.document.options_changed.connect(lambda: asked.append((view.kind, view.missing())))
+    view.document.set_options(show_special=False)
+    kind, missing = asked[0]
+    assert not kind.show_special
+    assert {part.rows for _, part in missing} == {(0, 10)}
+
+
+def test_asking_paints_nothing_amid_a_painting(qtbot: QtBot) -> None:
+    window = MainWindow(capture=random_capture(700, layers=4, heads=8))
+    qtbot.addWidget(window)
+    window.show()
+    part = next(p for p in window.parts if type(p).__name__ == "HeadGridPart")
+    part.dock.open()
+    qtbot.waitUntil(lambda: bool(part.view._coarse))
+    for mode in ("density", "attention", "density"):
+        part.view._coarse.clear()
+        part.view.choose("mode", mode)
+        qtbot.waitUntil(lambda: part.bar.value() > 4 and part.runner.running)
+        qtbot.wait(5)  # the bar is painted; painting it anew amid another painting would warn
     window.document.open(random_capture(9))
     qtbot.waitUntil(lambda: len(part.view._coarse.get(part.view.kind, {})) == 6, timeout=10_000)
     window.close()

@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QImage
 
 from attnviz_gui.analysis.mosaic import MASKED, Density
 from attnviz_gui.jobs.mosaic import Points
+from attnviz_gui.ui.views.cell_marks import PALE
 from attnviz_gui.ui.views.color_scale import mix
 from attnviz_gui.ui.views.raster import count_dots
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from PySide6.QtCore import QRectF
 
     from attnviz_gui.jobs.mosaic import Tile
+    from attnviz_gui.session.selection import Marks
     from attnviz_gui.ui.theme import Theme
     from attnviz_gui.ui.views.color_scale import ColorScale
 
@@ -144,10 +146,15 @@ def _sample(
 
 def point_image(
     rects: Mapping[Place, QRectF], tiles: Mapping[Place, Tile], size: tuple[int, int], dpr: float,
-    theme: Theme,
+    theme: Theme, marks: Mapping[int, Marks] | None = None,
 ) -> QImage:  # fmt: skip
-    """Draw cells of points: queries and keys as dots, where both are many as a mixture."""
+    """Draw cells of points: queries and keys as dots, where both are many as a mixture.
+
+    With `marks` of each layer, points that are neither selected nor found are pale beneath the
+    others.
+    """
     sides: tuple[list[npt.NDArray[np.float32]], ...] = ([], [], [], [])
+    lit: tuple[list[npt.NDArray[np.bool_]], ...] = ([], [])
     canvas = np.zeros(size, bool)
     side = max((rect.width() for rect in rects.values()), default=0.0) * dpr
     most = max(
@@ -166,24 +173,32 @@ def point_image(
         for i, xy in enumerate((tile.values.query, tile.values.key)):
             sides[2 * i].append(xy[:, 0] * np.float32(room) + np.float32(x0 + inset))
             sides[2 * i + 1].append((1 - xy[:, 1]) * np.float32(room) + np.float32(y0 + inset))
+            if marks:
+                lit[i].append(marks[place[0]].lit[i])
     none = np.empty(0, np.float32)
     across = [np.concatenate(part) if part else none for part in sides]
-    query = count_dots(across[0], across[1], size, diameter)
-    key = count_dots(across[2], across[3], size, diameter)
+    masks = [np.concatenate(part) if part else None for part in lit]
+    layers = []  # how many queries and keys are on a pixel, and how much of their colour it takes
+    for on, strength in ((False, 1 - PALE), (True, 1.0)) if marks else ((None, 1.0),):
+        of = [slice(None) if on is None or mask is None else mask == on for mask in masks]
+        query = count_dots(across[0][of[0]], across[1][of[0]], size, diameter)
+        key = count_dots(across[2][of[1]], across[3][of[1]], size, diameter)
+        total = query + key
+        ink = np.float32(strength) * (1 - np.exp(-1.6 * total))
+        layers.append((ink, query / np.maximum(total, np.float32(1e-9))))
     ground = theme.color("ground")
     cell = mix(ground, theme.color("faint"), 0.3)
-    total = query + key
-    ink = 1 - np.exp(-1.6 * total)
-    share = query / np.maximum(total, np.float32(1e-9))
     out = np.full(size, 0xFF000000, np.uint32)
     for shift, name in ((16, "red"), (8, "green"), (0, "blue")):
         back, q, k = (
             float(getattr(color, name)())
             for color in (cell, theme.color("query"), theme.color("key"))
         )
-        fore = k + (q - k) * share
-        value = np.where(canvas, back + (fore - back) * ink, float(getattr(ground, name)()))
-        out |= value.astype(np.uint32) << np.uint32(shift)
+        value = np.full(size, back, np.float32)
+        for ink, share in layers:
+            value += (k + (q - k) * share - value) * ink
+        whole = np.where(canvas, value, float(getattr(ground, name)()))
+        out |= whole.astype(np.uint32) << np.uint32(shift)
     return _image(out, dpr)
 
 

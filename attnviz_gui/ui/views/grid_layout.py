@@ -158,6 +158,12 @@ class Lattice:
             if (head := heads[column]) is not None:
                 return layer, head
 
+    def end(self, place: Place, *, last: bool) -> Place:
+        """Return the first or the last cell of a place's row."""
+        layer, heads = next(row for row in self.rows if row[0] == place[0])
+        there = [head for head in heads if head is not None]
+        return layer, there[-1 if last else 0]
+
 
 @dataclass
 class Sight:

@@ -30,6 +30,7 @@ from attnviz_gui.ui.views.grid_image import (
     viridis,
 )
 from attnviz_gui.ui.views.grid_layout import Lattice, Order, Sight, order_of
+from attnviz_gui.ui.views.grid_marks import marks_key, marks_of_layers, veil
 from attnviz_gui.ui.views.painted import STEPS, STILL, Choosable, PaintedView
 
 if TYPE_CHECKING:
@@ -99,6 +100,10 @@ class HeadGridView(PaintedView):
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(document, theme, parent)
         self.setAccessibleName("All heads")
+        self.setToolTip(
+            "Every head of every layer. Click or press Enter to open one; arrows go from cell to\n"
+            "cell; the wheel, + and − zoom, drag to move, 0 shows everything."
+        )
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.measure = "entropy"
         self.order = "none"
@@ -122,6 +127,9 @@ class HeadGridView(PaintedView):
         self._held: QPointF | None = None
         self._rest = QTimer(self, singleShot=True, interval=REST_MS)
         self._rest.timeout.connect(self._rested)
+        # Asking may paint a bar at once, which no painting may do: it is done afterwards.
+        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._soon.timeout.connect(self.ask)
         self._version = 0  # of the cells
         self._scale_of: tuple[Any, ColorScale] | None = None
 
@@ -137,6 +145,7 @@ class HeadGridView(PaintedView):
         """Follow the document no longer; nothing is computed for a view that nobody sees."""
         super().stop()
         self._rest.stop()
+        self._soon.stop()
         if self._asked is not None:
             self._asked = None
             self.give_up()
@@ -232,6 +241,9 @@ class HeadGridView(PaintedView):
 
     def _options_changed(self) -> None:
         self._version += 1
+        if self.document.picture is not None and self._counts:
+            self._sharp = {}
+            self._count()  # the picture may come later, the cells are those of the options
         super()._options_changed()
 
     def _measures_changed(self) -> None:
@@ -502,7 +514,10 @@ class HeadGridView(PaintedView):
         self.sight = self.sight.kept(lattice, (body.width(), body.height()))
         moving = self._rest.isActive()
         if not moving:
-            self.ask()
+            if self.at_once:
+                self.ask()
+            else:
+                self._soon.start()
             self._compose()
         p.save()
         p.setClipRect(body.adjusted(-2, -2, 2, 2))
@@ -533,7 +548,7 @@ class HeadGridView(PaintedView):
         return (
             self._version, self.kind, self.measure, self.limit, self.order, options.color_scale,
             body.width(), body.height(), self._dpr, self.theme.name,
-            self.document.head_measures,
+            self.document.head_measures, *marks_key(self.document),
         )  # fmt: skip
 
     def _compose(self) -> None:
@@ -555,8 +570,9 @@ class HeadGridView(PaintedView):
         height = min(body.height(), lattice.height * sight.scale)
         size = math.ceil(height * self._dpr), math.ceil(width * self._dpr)
         coarse = {} if kind is None else self._coarse.get(kind, {})
+        marks = marks_of_layers(self.document)
         if kind is not None and kind.mode == "plane":
-            image = point_image(rects, coarse, size, self._dpr, self.theme)
+            image = point_image(rects, coarse, size, self._dpr, self.theme, marks)
         else:
             levels = [coarse] if sight.scale == 1 else [coarse, self._sharp]
             image = value_image(
@@ -566,10 +582,12 @@ class HeadGridView(PaintedView):
         p.setRenderHints(QPainter.RenderHint.TextAntialiasing)
         if kind is None:
             self._paint_measure(p, rects)
+        elif kind.mode == "attention" and marks:
+            p.drawImage(0, 0, veil(rects, marks, size, self._dpr, self.theme))
         if dimmed := self.dimmed():
-            veil = self.theme.color("ground", DIMMED)
+            ground = self.theme.color("ground", DIMMED)
             for place in dimmed & rects.keys():
-                p.fillRect(rects[place], veil)
+                p.fillRect(rects[place], ground)
         p.end()
         return image
 
@@ -869,6 +887,10 @@ class HeadGridView(PaintedView):
         super().mousePressEvent(event)
         self._held = self._pressed
 
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Take the second press like the first: two clicks that follow fast are two clicks."""
+        self.mousePressEvent(event)
+
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Move what is in sight while a button is held; else tell what is under the mouse."""
         if self._held is None or not event.buttons():
@@ -940,6 +962,8 @@ class HeadGridView(PaintedView):
             return None
         if key in STEPS:
             return lambda: self.step(*STEPS[key])
+        if key in (Qt.Key.Key_Home, Qt.Key.Key_End):
+            return lambda: self.go(self.lattice().end(self.where(), last=key == Qt.Key.Key_End))
         if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             return lambda: self.open(self.where())
         if key == Qt.Key.Key_Minus:
@@ -949,7 +973,7 @@ class HeadGridView(PaintedView):
         return None
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows go from cell to cell, Enter opens, + − 0 zoom; all else is left to others."""
+        """Arrows, Home and End go to a cell, Enter opens it, + − 0 zoom; the rest is for others."""
         action = self._action(event)
         if action is None:
             super().keyPressEvent(event)
@@ -965,9 +989,13 @@ class HeadGridView(PaintedView):
         return here if here in self.lattice().cells else (picture.layer, picture.head)
 
     def step(self, down: int, across: int) -> None:
-        """Go to the next cell, bring it into sight, and tell about it."""
+        """Go to the next cell."""
+        self.go(self.lattice().near(self.where(), down, across))
+
+    def go(self, place: Place) -> None:
+        """Go to a cell, bring it into sight, and tell about it."""
         lattice, body = self.lattice(), self.body()
-        self.cursor_ = lattice.near(self.where(), down, across)
+        self.cursor_ = place
         rect = self.sight.rect(lattice, self.cursor_)
         x, y = self.sight.x, self.sight.y
         x += min(rect.left(), 0.0) + max(rect.right() - max(body.width(), rect.width()), 0.0)

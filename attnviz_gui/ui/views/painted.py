@@ -107,6 +107,7 @@ class PaintedView(QAbstractScrollArea):
             (d.focus_changed, self._focus_changed),
             (d.watched_changed, self._repaint),
             (d.selection_changed, self._repaint),
+            (d.found_changed, self._repaint),
             (d.options_changed, self._options_changed),
         )
 
