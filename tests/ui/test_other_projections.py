@@ -330,8 +330,11 @@ def test_all_texts_are_projected_together_and_a_click_goes_to_another(
     expected = tsne(np.concatenate(document.corpus_frame.vectors))
     assert np.array_equal(view.shown.positions, expected)
     box, point = view.plane.box, view.plane.drawing.crowd.key[6 * 3 + 2]  # of text 3
-    at = box.mapToScene(box.mapFromView(QPointF(*point.tolist())))
-    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.mapFromScene(at))
+    at = view.mapFromScene(box.mapToScene(box.mapFromView(QPointF(*point.tolist()))))
+    qtbot.mouseMove(view.viewport(), at)
+    assert view.readout.quote is not None
+    assert view.readout.quote.text == document.capture.texts[3]
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=at)
     assert document.text == 3 and document.pinned == Focus(key=2)
     # The same layout, and the names of another text.
     assert np.array_equal(view.shown.positions, expected)

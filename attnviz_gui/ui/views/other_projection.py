@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from attnviz_gui.session.corpus import Corpus
     from attnviz_gui.session.document import Document
     from attnviz_gui.session.picture import Picture
+    from attnviz_gui.session.quote import Quote
     from attnviz_gui.session.selection import Selection
     from attnviz_gui.ui.theme import Theme
     from attnviz_gui.ui.views.region import Region
@@ -441,18 +442,19 @@ class OtherProjectionView(View):
             self.readout.hide()
         elif at is not None and corpus is not None and self._other is not None:
             words = content.describe_other(corpus, self._other)
-            self._say(words, at)
+            self._say(words, at, content.quote_other(corpus, self._other))
         elif focus and focus == self._under:
             area = drawing.lit_area(CLEAR, others=False)
             area = self.plane.box.mapRectToScene(area).intersected(self.plane.area())
-            self.readout.say(self._describe(focus), area.toAlignedRect())
+            quote = content.quote_focus(self.document, focus)
+            self.readout.say(self._describe(focus), area.toAlignedRect(), quote)
         else:
             self.readout.hide()
 
-    def _say(self, words: tuple[str, ...], at: QPointF) -> None:
+    def _say(self, words: tuple[str, ...], at: QPointF, quote: Quote | None = None) -> None:
         clear = QRectF(at.x() - CLEAR, at.y() - CLEAR, 2 * CLEAR, 2 * CLEAR)
         area = self.plane.box.mapRectToScene(clear).intersected(self.plane.area())
-        self.readout.say(words, area.toAlignedRect())
+        self.readout.say(words, area.toAlignedRect(), quote)
 
     def _describe(self, focus: Focus) -> tuple[str, ...]:
         frame = self.document.frame
