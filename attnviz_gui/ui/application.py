@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import PySide6
 import shiboken6
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
 from attnviz_gui.errors import InputError
+from attnviz_gui.jobs.garbage import COLLECTOR
 from attnviz_gui.resources import resource
 from attnviz_gui.session.files import is_there
 
@@ -72,7 +73,12 @@ def start_on_screen() -> QApplication:
             )
         if not os.environ.get("WAYLAND_DISPLAY"):
             _look_for_libraries()
-    return _start()
+    app = _start()
+    # What a window imports and makes stays: the collector would go through all of it time and
+    # again, an eighth of the time to a visible window.
+    COLLECTOR.hold()
+    QTimer.singleShot(0, COLLECTOR.release)
+    return app
 
 
 def show(capture_or_model: Any) -> None:

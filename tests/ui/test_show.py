@@ -59,3 +59,24 @@ def test_a_program_with_qt_of_its_own_goes_on(qtbot):
 def test_what_is_neither_a_capture_nor_a_model_is_refused(qapp):
     with pytest.raises(InputError, match="str"):
         attnviz_gui.show("bundled")
+
+
+STARTING = """
+import gc, time
+from attnviz_gui.ui.application import start_on_screen
+app = start_on_screen()
+print(gc.isenabled())
+until = time.monotonic() + 60
+while not gc.isenabled() and time.monotonic() < until:
+    app.processEvents()
+print(gc.isenabled())
+"""
+
+
+def test_the_collector_rests_until_the_event_loop_runs():
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING],
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["False", "True"]
