@@ -44,7 +44,8 @@ vectors (p_i.b) e_i + (e_i.b) p_i (`cross`), the third as a sum of numbers (`gat
 i are one sum (everything allowed), suffix sums in blocks (causal) or products with W: see `masks`.
 
 Where a key comes so near to zero, or a variance is so small beside its terms, that digits would
-be lost after all, the candidate is computed from its pairs instead.
+be lost after all, the candidate is computed from its pairs instead; and where those, in double
+precision, differ too little from each other, from pairs of twice the precision (`exact_pairs`).
 
 Pairs of a zero query or a zero key have no cosine and are left out.
 """
@@ -58,6 +59,7 @@ import numpy as np
 
 from attnviz_gui.geometry.arrays import as_mask, as_vectors, in_range
 from attnviz_gui.geometry.buffers import Buffers
+from attnviz_gui.geometry.exact_pairs import ExactVectors, from_reference
 from attnviz_gui.geometry.masks import Everything, counted_pairs
 from attnviz_gui.geometry.pearson import Sums, no_pairs, not_finite, pool, sums_of
 
@@ -74,8 +76,12 @@ if TYPE_CHECKING:
 BLOCK = 1 << 15
 # |y|² or a variance below this share of the terms it is made of: digits are lost.
 CANCELLED = 1e-4
+# What the rounding of a pair may change of r, in standard deviations: beyond it double precision
+# does not do.
+MOST_ROUNDING = 1e-11
+EPSILON = float(np.finfo(np.float64).eps)
 # A shift as near to a line as this, beside the size of its terms, lies on it.
-ON_LINE = 4 * np.finfo(np.float64).eps
+ON_LINE = 4 * EPSILON
 # The squares of vectors below this length may have lost digits.
 TINY = 1e-140
 # Nobody holds these arrays longer than a call.
@@ -172,7 +178,8 @@ class PairMoments:
             q, unit, norm = q[rows], unit[rows], norm[rows]
         if not columns.all():
             k = k[columns]
-        self._raw_key = k
+        self._raw_query, self._raw_key = q, k
+        self._exact_query: ExactVectors | None = None  # made where digits would be lost
         self._pairs = pairs
         self._total = float(pairs.count.sum())
         self._query_size = float(norm.max())
@@ -450,6 +457,39 @@ class PairMoments:
             parts.append(sums_of(x[allowed], z[allowed], float(length.max())))
         pooled = pool(parts)
         pooled.table[2] += side * self._mu
+        # What x and z are sums of, beside their spread: how much of it is rounding.
+        size = _longest(self._p) * length.max() + np.abs(self._x_of_key).max()
+        count, _, _, xx, _, zz, _ = pooled.table[:, 0]
+        least = min(np.sqrt(xx), size * np.sqrt(zz))
+        if least * MOST_ROUNDING < 4 * EPSILON * size * np.sqrt(count):
+            return self._from_exact_pairs(shifted, counted, float(length.max()))
+        return pooled
+
+    def _from_exact_pairs(self, shifted: Float64, counted: BoolArray, longest: float) -> Sums:
+        """Return what `_from_pairs` does, for keys k + a (T_k, d), in twice double precision."""
+        if self._exact_query is None:
+            self._exact_query = ExactVectors(self._raw_query)
+        keys_exact = ExactVectors(shifted)
+        reference: list[float] = []
+        parts = []
+        for rows, keys, mask in self._pairs.blocks():
+            both = self._exact_query.pairs(rows, keys_exact, keys)
+            allowed = np.broadcast_to(counted[keys], both[0][0].shape)
+            if mask is not None:
+                allowed = np.logical_and(allowed, mask)
+            if not reference and allowed.any():
+                reference = [float(high[allowed].mean()) for high, _ in both]
+            x, z = (
+                from_reference((high[allowed], low[allowed]), middle)
+                for (high, low), middle in zip(both, reference or (0.0, 0.0), strict=True)
+            )
+            parts.append(sums_of(x, z, longest))
+        pooled = pool(parts)
+        if reference:
+            pooled.table[1] += reference[0] - self._query_mean @ (
+                self._key_mean + shifted[0] - self._raw_key[0]
+            )
+            pooled.table[2] += reference[1]
         return pooled
 
 
@@ -469,6 +509,10 @@ def _directions(vectors: Float64) -> tuple[Float64, Float64]:
     unit[small] = scaled / np.where(size > 0, of_scaled, 1)[:, None]
     length[small] = size * of_scaled
     return unit, length
+
+
+def _longest(vectors: Float64) -> float:
+    return float(np.sqrt(np.einsum("td,td->t", vectors, vectors).max()))
 
 
 def _place(line: _Line, shift: Float64) -> float | None:
