@@ -15,6 +15,7 @@ product). It costs ten matrix products and some hundred passes over the pairs.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,18 +61,29 @@ class ExactVectors:
             high, low = _add(high, low, term)
         zero = largest == 0
         self._inverse = _inverse_root(np.where(zero, 1, high), np.where(zero, 0, low))
+        self.squares: Double = (  # |v|², twice (n,)
+            np.ldexp(high, 2 * self._exponent),
+            np.ldexp(low, 2 * self._exponent),
+        )
 
-    def pairs(self, rows: slice, other: ExactVectors, keys: slice) -> tuple[Double, Double]:
-        """Return dot products and cosines with `other`, each twice (n_rows, n_keys)."""
+    def products(self, rows: slice, other: ExactVectors, keys: slice) -> Double:
+        """Return dot products with `other`, twice (n_rows, n_keys)."""
+        high, low = self._scaled_products(rows, other, keys)
+        exponent = self._exponent[rows, None] + other._exponent[keys]
+        return np.ldexp(high, exponent), np.ldexp(low, exponent)
+
+    def cosines(self, rows: slice, other: ExactVectors, keys: slice) -> Double:
+        """Return cosines with `other`, twice (n_rows, n_keys)."""
+        (of_row, row_low), (of_key, key_low) = self._inverse, other._inverse
+        inverse = times((of_row[rows, None], row_low[rows, None]), (of_key[keys], key_low[keys]))
+        return times(self._scaled_products(rows, other, keys), inverse)
+
+    def _scaled_products(self, rows: slice, other: ExactVectors, keys: slice) -> Double:
         high = np.zeros((rows.stop - rows.start, keys.stop - keys.start))
         low = np.zeros_like(high)
         for i, j in _pairs_of_slices():
             high, low = _add(high, low, self._slices[i][rows] @ other._slices[j][keys].T)
-        (of_row, row_low), (of_key, key_low) = self._inverse, other._inverse
-        inverse = _times((of_row[rows, None], row_low[rows, None]), (of_key[keys], key_low[keys]))
-        cosine = _times((high, low), inverse)
-        exponent = self._exponent[rows, None] + other._exponent[keys]
-        return (np.ldexp(high, exponent), np.ldexp(low, exponent)), cosine
+        return high, low
 
 
 def from_reference(value: Double, reference: float) -> Float64:
@@ -79,6 +91,26 @@ def from_reference(value: Double, reference: float) -> Float64:
     high, low = value
     out: Float64 = (high - reference) + low
     return out
+
+
+def plus(a: Double, b: Double) -> Double:
+    """Return a + b."""
+    high, low = _add(a[0], a[1] + b[1], b[0])
+    return high, low
+
+
+def times(a: Double, b: Double) -> Double:
+    """Return a b."""
+    high, low = _product(a[0], b[0])
+    low += a[0] * b[1] + a[1] * b[0]
+    total = high + low
+    return total, low - (total - high)
+
+
+def doubled(number: Fraction) -> Double:
+    """Return a number to twice double precision."""
+    high = float(number)
+    return np.array(high), np.array(float(number - Fraction(high)))
 
 
 def _pairs_of_slices() -> list[tuple[int, int]]:
@@ -90,13 +122,6 @@ def _add(high: Float64, low: Float64, term: Float64) -> Double:
     total = high + term
     of_term = total - high
     return total, low + ((high - (total - of_term)) + (term - of_term))
-
-
-def _times(a: Double, b: Double) -> Double:
-    high, low = _product(a[0], b[0])
-    low += a[0] * b[1] + a[1] * b[0]
-    total = high + low
-    return total, low - (total - high)
 
 
 def _product(a: Float64, b: Float64) -> Double:

@@ -473,7 +473,10 @@ class PairMoments:
         reference: list[float] = []
         parts = []
         for rows, keys, mask in self._pairs.blocks():
-            both = self._exact_query.pairs(rows, keys_exact, keys)
+            both = (
+                self._exact_query.products(rows, keys_exact, keys),
+                self._exact_query.cosines(rows, keys_exact, keys),
+            )
             allowed = np.broadcast_to(counted[keys], both[0][0].shape)
             if mask is not None:
                 allowed = np.logical_and(allowed, mask)

@@ -34,34 +34,66 @@ def exact_cosine_objective(
     query: npt.ArrayLike, key: npt.ArrayLike, mask: npt.NDArray[np.bool_] | None = None
 ) -> float:
     """As `cosine_objective`, to 60 digits; `Unclear` where a side is equal but for its 14th."""
+    with localcontext(prec=60):
+        pairs = []
+        for dot, aa, bb in _exact_pairs(query, key, mask):
+            if aa and bb:
+                length = (aa * bb).sqrt()
+                pairs.append((dot, dot / length, length, Decimal(1)))
+        return _exact_correlation(pairs)
+
+
+def exact_euclidean_objective(
+    query: npt.ArrayLike,
+    key: npt.ArrayLike,
+    mask: npt.NDArray[np.bool_] | None = None,
+    scale: float = 1.0,
+) -> float:
+    """As `euclidean_objective` of one head and a scale, as `exact_cosine_objective`."""
+    with localcontext(prec=60):
+        c2 = Decimal(scale) ** 2
+        pairs = []
+        for dot, aa, bb in _exact_pairs(query, key, mask):
+            longest = (c2.sqrt() * aa.sqrt() + bb.sqrt() / c2.sqrt()) ** 2
+            pairs.append((dot, 2 * dot - c2 * aa - bb / c2, (aa * bb).sqrt(), longest))
+        return _exact_correlation(pairs)
+
+
+def _exact_pairs(
+    query: npt.ArrayLike, key: npt.ArrayLike, mask: npt.NDArray[np.bool_] | None
+) -> list[tuple[Decimal, Decimal, Decimal]]:
+    """q.k, |q|² and |k|² of each allowed pair."""
     q, k = (
         [[Fraction(float(x)) for x in row] for row in np.asarray(vectors, dtype=np.float64)]
         for vectors in (query, key)
     )
-    with localcontext(prec=60):
-        pairs = []
-        for i, a in enumerate(q):
-            for j, b in enumerate(k):
-                if (mask is None or mask[i, j]) and any(a) and any(b):
-                    dot, aa, bb = (
-                        _decimal(sum((x * y for x, y in zip(*both, strict=True)), Fraction()))
-                        for both in ((a, b), (a, a), (b, b))
-                    )
-                    pairs.append((dot, dot / (aa * bb).sqrt(), (aa * bb).sqrt()))
-        if len(pairs) < 2:
+    return [
+        tuple(
+            _decimal(sum((x * y for x, y in zip(*both, strict=True)), Fraction()))
+            for both in ((a, b), (a, a), (b, b))
+        )
+        for i, a in enumerate(q)
+        for j, b in enumerate(k)
+        if mask is None or mask[i, j]
+    ]
+
+
+def _exact_correlation(pairs: list[tuple[Decimal, Decimal, Decimal, Decimal]]) -> float:
+    """Pearson's r of the first two of each, whose sizes are the last two."""
+    if len(pairs) < 2:
+        return math.nan
+    mean_x, mean_z = (sum(pair[side] for pair in pairs) / len(pairs) for side in (0, 1))
+    xx = sum((x - mean_x) ** 2 for x, *_ in pairs)
+    zz = sum((z - mean_z) ** 2 for _, z, *_ in pairs)
+    xz = sum((x - mean_x) * (z - mean_z) for x, z, *_ in pairs)
+    for squares, side in ((xx, 2), (zz, 3)):
+        size = max(pair[side] for pair in pairs)
+        spread = (squares / len(pairs)).sqrt()
+        if spread <= size * Decimal("1e-40"):
             return math.nan
-        mean_x, mean_z = (sum(pair[side] for pair in pairs) / len(pairs) for side in (0, 1))
-        size = max(pair[2] for pair in pairs)
-        xx = sum((x - mean_x) ** 2 for x, _, _ in pairs)
-        zz = sum((z - mean_z) ** 2 for _, z, _ in pairs)
-        xz = sum((x - mean_x) * (z - mean_z) for x, z, _ in pairs)
-        for squares, of in ((xx, size), (zz, 1)):
-            spread = (squares / len(pairs)).sqrt() / of
-            if spread < Decimal("1e-40"):
-                return math.nan
-            if spread < Decimal("1e-13"):
-                raise Unclear
-        return float(xz / (xx * zz).sqrt())
+        if spread < size * Decimal("1e-13"):
+            raise Unclear
+    return float(xz / (xx * zz).sqrt())
 
 
 def _decimal(number: Fraction) -> Decimal:

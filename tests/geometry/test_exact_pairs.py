@@ -23,9 +23,13 @@ def drawn(d: int, power: int, seed: int) -> np.ndarray:
 def test_products_and_cosines_have_twice_the_digits(d, power):
     left, right = drawn(d, power, 1), drawn(d, -power, 2)
     right[1] = right[0] * (1 + 2.0**-50)  # nearly the same key
-    dot, cosine = ExactVectors(left).pairs(ALL, ExactVectors(right), ALL)
+    a, b = ExactVectors(left), ExactVectors(right)
+    dot, cosine = a.products(ALL, b, ALL), a.cosines(ALL, b, ALL)
     q, k = ([[Fraction(x) for x in row] for row in vectors.tolist()] for vectors in (left, right))
     for i in range(7):
+        found = Fraction(float(a.squares[0][i])) + Fraction(float(a.squares[1][i]))
+        true = sum(x * x for x in q[i])
+        assert abs(found - true) <= true * Fraction(2) ** -80
         for j in range(7):
             true = sum((a * b for a, b in zip(q[i], k[j], strict=True)), Fraction())
             of_i, of_j = sum(a * a for a in q[i]), sum(b * b for b in k[j])
@@ -38,14 +42,13 @@ def test_products_and_cosines_have_twice_the_digits(d, power):
 
 def test_what_double_precision_loses_is_kept():
     left, right = np.array([[1.0, 1.0]]), np.array([[1.0, 2.0**-60], [1.0, -(2.0**-58)]])
-    dot, _ = ExactVectors(left).pairs(slice(0, 1), ExactVectors(right), slice(0, 2))
+    dot = ExactVectors(left).products(slice(0, 1), ExactVectors(right), slice(0, 2))
     assert (left @ right.T).tolist() == [[1.0, 1.0]]
     assert from_reference(dot, 1.0).tolist() == [[2.0**-60, -(2.0**-58)]]
 
 
 def test_a_zero_vector_has_products_of_zero():
-    dot, cosine = ExactVectors(np.ones((1, 3))).pairs(
-        slice(0, 1), ExactVectors(np.zeros((2, 3))), slice(0, 2)
-    )
-    for part in (*dot, *cosine):
+    a, b = ExactVectors(np.ones((1, 3))), ExactVectors(np.zeros((2, 3)))
+    every = slice(0, 1), b, slice(0, 2)
+    for part in (*a.products(*every), *a.cosines(*every)):
         assert part.tolist() == [[0.0, 0.0]]

@@ -114,6 +114,28 @@ def test_the_value_is_that_of_plain_loops(name: str, data, head: SmallHead, scal
         assert same(value, wanted), (value, wanted, reason)
 
 
+EXACT = {
+    "cosine": lambda query, key, mask, scale: oracles.exact_cosine_objective(query, key, mask),
+    "euclidean": oracles.exact_euclidean_objective,
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+@relaxed
+@given(head=heads(), data=st.data(), scale=scales)
+def test_pairs_that_nearly_cancel(name: str, head: SmallHead, data, scale: float):
+    # Beside a key's opposite a key nearly vanishes, and with it the spread of what is correlated.
+    direction = -head.key[data.draw(st.integers(0, len(head.key) - 1))]
+    position = np.array([1 - 2.0**-30, 1.0, 1 + 2.0**-30, 1 + 2.0**-12])
+    outcome = valued(name, [head], [(0 * direction, direction)], position, np.full(4, scale))
+    for s, value in zip(position, outcome.value, strict=True):
+        try:
+            wanted = EXACT[name](head.query, head.key + s * direction, head.mask, scale)
+        except Unclear:
+            continue
+        assert same(value, wanted), (value, wanted)
+
+
 @pytest.mark.usefixtures("near_pairs_in_small_heads")
 @pytest.mark.parametrize("name", NAMES)
 @relaxed

@@ -17,15 +17,18 @@ with p_i = q_i - q̄ and κ_j = k_j - mean(k). As in `moments`, a sum over pairs
 key (n_j allowed queries) and the sum between keys, from sums over queries that `masks` gives.
 
 Where a variance is so small beside its terms that digits would be lost, the candidate is computed
-from its pairs instead.
+from its pairs instead; and where those, in double precision, differ too little from each other,
+from pairs of twice the precision (`exact_pairs`).
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from attnviz_gui.geometry.exact_pairs import ExactVectors, doubled, from_reference, plus, times
 from attnviz_gui.geometry.masks import counted_pairs
 from attnviz_gui.geometry.objectives.base import Objective
 from attnviz_gui.geometry.objectives.pairs import finite, lengths
@@ -52,6 +55,9 @@ if TYPE_CHECKING:
 EQUAL_SQUARED = "all Euclidean distances are equal"
 # A variance below this share of the terms it is made of: digits are lost.
 CANCELLED = 1e-4
+# What the rounding of a pair may change of r, in standard deviations: beyond it double precision
+# does not do.
+MOST_ROUNDING = 1e-11
 
 
 def prepare(heads: Sequence[HeadPairs]) -> Search:
@@ -105,7 +111,8 @@ class _Moments:
         self._count = pairs.count
         self._total = float(pairs.count.sum())
         self._share = pairs.count / self._total
-        self._query_size, self._raw_key = float(lengths(q).max()), k
+        self._query_size, self._raw_query, self._raw_key = float(lengths(q).max()), q, k
+        self._exact_query: ExactVectors | None = None  # made where digits would be lost
         self._query_mean, self._key_mean = q.mean(axis=0), k.mean(axis=0)
         p = self._p = q - self._query_mean
         kappa = self._kappa = k - self._key_mean
@@ -153,7 +160,8 @@ class _Moments:
             start, s = start - nearest * direction, position + nearest
         table, lost = self._polynomials(start, direction, s, scale)
         for i in np.flatnonzero(lost):
-            table[:, i] = self._from_pairs(start + s[i] * direction, float(scale[i]))
+            shift = base + position[i] * direction
+            table[:, i] = self._from_pairs(start + s[i] * direction, float(scale[i]), shift)
         b = start + s[:, None] * direction
         b_size = np.einsum("nd,nd->n", b, b)
         constant = b @ self._query_mean
@@ -212,7 +220,7 @@ class _Moments:
         rows = [np.full(n, self._total), mean_of_x, -mean_of_d, xx_at, -xd, dd, np.zeros(n)]
         return np.stack(rows), lost
 
-    def _from_pairs(self, b: Float64, scale: float) -> Float64:
+    def _from_pairs(self, b: Float64, scale: float, shift: Float64) -> Float64:
         """Return a column of `_polynomials`' table, (7,), by going through the pairs."""
         y = self._kappa + b
         w = self._kappa_size + 2 * (self._kappa @ b)
@@ -225,6 +233,48 @@ class _Moments:
             else:
                 parts.append(sums_of(x[mask], -distance[mask], 0.0))
         column: Float64 = pool(parts).table[:, 0]
+        # What x and D are sums of, beside their spread: how much of it is rounding.
+        size_x = lengths(self._p).max() * lengths(y).max() + np.abs(self._g).max()
+        size_d = scale**2 * np.abs(self._u).max() + np.abs(w).max() / scale**2 + 2 * size_x
+        least = min(np.sqrt(column[3]) * size_d, np.sqrt(column[5]) * size_x)
+        rounding = 4 * float(np.finfo(np.float64).eps) * size_x * size_d
+        if least * MOST_ROUNDING < rounding * np.sqrt(column[0]):
+            return self._from_exact_pairs(b, scale, shift)
+        return column
+
+    def _from_exact_pairs(self, b: Float64, scale: float, shift: Float64) -> Float64:
+        """Return what `_from_pairs` does for a shift a (d,), in twice double precision."""
+        if self._exact_query is None:
+            self._exact_query = ExactVectors(self._raw_query)
+        keys_exact = ExactVectors(self._raw_key + shift)
+        c2 = Fraction(scale) ** 2
+        u = times(self._exact_query.squares, doubled(c2))
+        w = times(keys_exact.squares, doubled(1 / c2))
+        reference: list[float] = []
+        parts = []
+        for rows, keys, mask in self._pairs.blocks():
+            x = self._exact_query.products(rows, keys_exact, keys)
+            distance = plus(
+                plus((u[0][rows, None], u[1][rows, None]), (w[0][keys], w[1][keys])),
+                (-2 * x[0], -2 * x[1]),
+            )
+            allowed = np.ones(x[0].shape, dtype=bool) if mask is None else mask
+            if not reference and allowed.any():
+                reference = [float(x[0][allowed].mean()), float(distance[0][allowed].mean())]
+            of_x, of_d = reference or (0.0, 0.0)
+            parts.append(
+                sums_of(
+                    from_reference((x[0][allowed], x[1][allowed]), of_x),
+                    -from_reference((distance[0][allowed], distance[1][allowed]), of_d),
+                    0.0,
+                )
+            )
+        column: Float64 = pool(parts).table[:, 0]
+        # Means lack their constants, see `along`.
+        constant = float(b @ self._query_mean)
+        of_d = scale**2 * self._u_constant + float(b @ b) / scale**2 - 2 * constant
+        column[1] += reference[0] - constant
+        column[2] += of_d - reference[1]
         return column
 
 
