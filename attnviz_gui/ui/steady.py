@@ -1,4 +1,4 @@
-"""Words and numbers that follow a moving slider no faster than a person can read them."""
+"""What follows a moving slider no faster than a person can read it, or a screen show it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from PySide6.QtCore import QObject, QTimer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PAUSE_MS = 50
+PAUSE_MS = 50  # words and numbers
+FRAME_MS = 16  # what moves: a screen's frame
 
 
 class Steady(QObject):
     """Calls at once, then again after a pause if it was asked for meanwhile: the last word wins."""
 
-    def __init__(self, call: Callable[[], object], parent: QObject) -> None:
+    def __init__(self, call: Callable[[], object], parent: QObject, pause: int = PAUSE_MS) -> None:
         super().__init__(parent)
         self._call = call
         self._again = False
-        self._pause = QTimer(self, singleShot=True, interval=PAUSE_MS)
+        self._pause = QTimer(self, singleShot=True, interval=pause)
         self._pause.timeout.connect(self._paused)
 
     def now(self) -> None:

@@ -31,7 +31,7 @@ def main() -> int:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     os.environ["HF_HUB_OFFLINE"] = "1"
     head = ("what", "measured", "plain way", "ratio", "goal")
-    layout = "{:<52} {:>11} {:>11}  {:<22} {}"
+    layout = "{:<66} {:>11} {:>11}  {:<22} {}"
     print(layout.format(*head))
     with tempfile.TemporaryDirectory() as home:
         os.environ["HOME"] = home  # the user's settings would open another window

@@ -337,9 +337,9 @@ def test_ranges():
     for value in (0.0, 3.0, -1e6):
         low, high = padded(value, value)
         assert low < value < high
-    assert grown(0.0, 1.0, 0.2, 0.8) == (0.0, 1.0)
-    low, high = grown(0.0, 1.0, -1.0, 0.8)
-    assert low < -1.0 and high == 1.0
+    assert grown(0.0, 1.0, 0.4, 0.6) == (0.0, 1.0)  # there is room already
+    assert grown(0.0, 1.0, -1.0, 0.8) == pytest.approx((-1.7, 1.5))
+    assert grown(0.0, 1.0, -1.0, 0.8, (-1.2, 1.2)) == (-1.2, 1.2)
     assert [round_peak(n) for n in (0, 1, 2, 3, 9, 10, 11, 230, 10**7)] == [
         2, 2, 2, 5, 10, 10, 20, 500, 100_000,
     ]  # fmt: skip

@@ -18,6 +18,7 @@ from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode, shift_ran
 from attnviz_gui.session.curve import Answer, Curve, Question, answer, between, reach
 from attnviz_gui.session.offload import Offload, at_once
 from attnviz_gui.session.words import number
+from attnviz_gui.ui.steady import FRAME_MS, Steady
 from attnviz_gui.ui.theme import NORMAL, SMALL, font
 from attnviz_gui.ui.views.curve_plot import Plot, diamond
 
@@ -67,6 +68,7 @@ class CurveView(QWidget):
         self._waiting: Question | None = None
         self._exact: Answer | None = None
         self._held = False
+        self._moved = Steady(self.update, self, FRAME_MS)
         self._tabbed = False  # the keyboard focus came by the keyboard
         self._plot: Plot | None = None
         self._pixmap = QPixmap()  # what stays
@@ -183,7 +185,7 @@ class CurveView(QWidget):
     def _on_frame(self) -> None:
         mode = self.document.sliders.mode
         if self.document.dragging and self.curve is not None and self.curve.question.mode == mode:
-            self.update()
+            self._moved.soon()
         else:
             self._follow()
 

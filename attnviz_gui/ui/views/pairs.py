@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     Float64 = npt.NDArray[np.float64]
     Which = Index | Sequence[int] | slice
 
+EVERYWHERE = (-math.inf, math.inf)
+DISTANCES = (-0.05, 2.05)  # where cosine distances can be, and a little room
+
 
 class Line(NamedTuple):
     """The regression line y = slope x + intercept, where it has points."""
@@ -263,7 +266,13 @@ def padded(low: float, high: float) -> tuple[float, float]:
     return low - room, high + room
 
 
-def grown(low: float, high: float, least: float, most: float) -> tuple[float, float]:
-    """Widen a range that does not hold its points, by more than it needs at once."""
-    more = 0.2 * (max(high, most) - min(low, least))
-    return (least - more if least < low else low), (most + more if most > high else high)
+def grown(
+    low: float, high: float, least: float, most: float, bounds: tuple[float, float] = EVERYWHERE
+) -> tuple[float, float]:
+    """Return a range that holds its points with room to move, and all that it showed before.
+
+    Beyond `bounds` no point can be, so that no room is made there.
+    """
+    more = 0.35 * (max(high, most) - min(low, least))
+    bottom, top = max(least - more, bounds[0]), min(most + more, bounds[1])
+    return min(low, least, bottom), max(high, most, top)

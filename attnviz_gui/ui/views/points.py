@@ -12,11 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PySide6.QtCore import QPoint, QRectF
+from PySide6.QtCore import QPoint, QRect, QRectF
 from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import QGraphicsItem
 
-from attnviz_gui.ui.views.raster import CHUNK, Area, count_cells, splat
+from attnviz_gui.ui.views.few_discs import FewDiscs
+from attnviz_gui.ui.views.raster import CHUNK, Area, count_cells, sheet_of, splat
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -82,6 +83,7 @@ class Points(PixelItem):
         self._counter: Counter | None = None
         self._highest: tuple[npt.NDArray[np.intp], int] | None = None
         self._image = QImage()
+        self._few, self._margin = FewDiscs(), 0  # and the margin of the image on show
         self._made_for: object = None  # what the image shows; None when it is out of date
 
     @property
@@ -190,12 +192,12 @@ class Points(PixelItem):
         place = to_device.mapRect(self.boundingRect())
         corner = QPoint(math.floor(place.left()), math.floor(place.top()))
         shape = math.ceil(place.bottom()) - corner.y(), math.ceil(place.right()) - corner.x()
-        image = self._discs(
+        image, margin = self._discs(
             to_device.m11(), place.left() - corner.x(), place.top() - corner.y(), shape
         )
         painter.save()
         painter.setTransform(to_device.inverted()[0], True)
-        painter.drawImage(corner, image)
+        painter.drawImage(corner, image, QRect(margin, margin, shape[1], shape[0]))
         painter.restore()
 
     def _place_of(self, image: QImage) -> QRectF:
@@ -215,19 +217,28 @@ class Points(PixelItem):
             self._made_for = "density"
         return self._image
 
-    def _discs(self, scale: float, left: float, top: float, shape: tuple[int, int]) -> QImage:
+    def _discs(
+        self, scale: float, left: float, top: float, shape: tuple[int, int]
+    ) -> tuple[QImage, int]:
+        """Return an image, and how wide its margin is."""
         assert self.area is not None
         wanted = (scale, left, top, shape)
+        few = self._n * self.disc_diameter**2 * scale**2 < shape[0] * shape[1] / 4
         if self._made_for != wanted:
             across, down = self.area.across(self.xs), self.area.down(self.ys)
-            ink = splat(
+            discs = (
                 across * scale + left, down * scale + top, shape,
                 round(self.disc_diameter * scale * 4) / 4, round(self.disc_opacity, 2),
             )  # fmt: skip
-            few = self._n * self.disc_diameter**2 * scale**2 < ink.size / 4
-            self._image = self._inked(ink) if few else self._colored(ink, self._dots, _INK)
+            self._margin = 0
+            if few:
+                sheet = sheet_of(*discs)
+                self._few.draw(sheet, self._dots, _INK)
+                self._margin = sheet.margin
+            else:
+                self._image = self._colored(splat(*discs), self._dots, _INK)
             self._made_for = wanted
-        return self._image
+        return (self._few.image if few else self._image), self._margin
 
     def _colored(
         self,
@@ -237,30 +248,15 @@ class Points(PixelItem):
     ) -> QImage:
         """Return an image of (rows, columns) values; the old one's memory serves again."""
         rows, columns = values.shape
-        image, pixels = self._canvas(rows, columns)
+        image = self._image
+        if (image.height(), image.width()) != (rows, columns):
+            image = QImage(columns, rows, QImage.Format.Format_ARGB32_Premultiplied)
+        pixels = np.frombuffer(image.bits(), dtype=np.uint32).reshape(rows, columns)
         band = max(CHUNK // max(columns, 1), 1)
         for start in range(0, rows, band):
             level = (values[start : start + band] * steps).astype(np.intp)
             colors.take(level, mode="clip", out=pixels[start : start + band])
         return image
-
-    def _inked(self, ink: npt.NDArray[np.float64]) -> QImage:
-        """As `_colored` for discs that leave most of the (rows, columns) free."""
-        image, pixels = self._canvas(*ink.shape)
-        pixels.fill(0)
-        flat = ink.ravel()
-        at = np.flatnonzero(flat)
-        levels = (flat[at] * _INK).astype(np.intp)
-        pixels.reshape(-1)[at] = self._dots.take(levels, mode="clip")
-        return image
-
-    def _canvas(self, rows: int, columns: int) -> tuple[QImage, npt.NDArray[np.uint32]]:
-        """Return an image of this size, the last one's if it fits, and its pixels."""
-        image = self._image
-        if (image.height(), image.width()) != (rows, columns):
-            image = QImage(columns, rows, QImage.Format.Format_ARGB32_Premultiplied)
-        pixels = np.frombuffer(image.bits(), dtype=np.uint32).reshape(rows, columns)
-        return image, pixels
 
     def _forget_image(self) -> None:
         self._made_for = None

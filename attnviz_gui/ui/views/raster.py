@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -106,11 +106,41 @@ def splat(
     -------
     (rows, columns) float64
     """
+    sheet = sheet_of(across, down, shape, diameter, opacity)
+    margin, (height, width) = sheet.margin, sheet.shape
+    total: npt.NDArray[np.float64] = np.bincount(  # type: ignore[assignment]
+        sheet.place, sheet.ink, minlength=height * width
+    )
+    rows, columns = shape
+    return total.reshape(sheet.shape)[margin : margin + rows, margin : margin + columns]
+
+
+class Sheet(NamedTuple):
+    """Ink, pixel by pixel, on an image that has a margin for discs on its edge.
+
+    Attributes
+    ----------
+    place, ink : (m,)
+        Where ink lies, in pixels of the flat image, and how much: what lies on the same adds up.
+    margin : int
+    shape : (rows + 2 margin, columns + 2 margin)
+    """
+
+    place: npt.NDArray[np.intp]
+    ink: npt.NDArray[np.float64]
+    margin: int
+    shape: tuple[int, int]
+
+
+def sheet_of(
+    across: Float32, down: Float32, shape: tuple[int, int], diameter: float, opacity: float
+) -> Sheet:
+    """Return the ink of `splat` before it is added up; the same parameters."""
     # Many discs are set to whole pixels; a few to the quarter of a pixel.
     phases = 4 if len(across) <= 4_000 else 1
     reach, offsets, stamps = _stamps(diameter, opacity, phases)
     rows, columns = shape
-    margin = reach + 1
+    margin = 2 * reach  # a disc may lie wholly outside, as far as it reaches
     stride = columns + 2 * margin
     inside = (
         (across > -reach) & (across < columns + reach) & (down > -reach) & (down < rows + reach)
@@ -127,10 +157,7 @@ def splat(
         phase = ((down - row) * phases).astype(np.intp) * phases
         phase += ((across - column) * phases).astype(np.intp)
         ink = stamps.T.take(phase, axis=1).ravel()
-    total: npt.NDArray[np.float64] = np.bincount(  # type: ignore[assignment]
-        index.ravel(), ink, minlength=(rows + 2 * margin) * stride
-    )
-    return total.reshape(-1, stride)[margin : margin + rows, margin : margin + columns]
+    return Sheet(index.ravel(), ink, margin, (rows + 2 * margin, stride))
 
 
 def count_dots(

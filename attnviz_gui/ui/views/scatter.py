@@ -22,7 +22,7 @@ from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.color_scale import mix
 from attnviz_gui.ui.views.lit_pairs import Lit, lit_of_all, lit_rows, pairs_inside
 from attnviz_gui.ui.views.pair_sources import AllTexts, Cloud, OneText, Source, Unwanted
-from attnviz_gui.ui.views.pairs import Extent, Pairs, grown, padded, pair_points
+from attnviz_gui.ui.views.pairs import DISTANCES, Extent, Pairs, grown, padded, pair_points
 from attnviz_gui.ui.views.plane_content import quote_focus, which_text
 from attnviz_gui.ui.views.points import CELL, DEEPEST, Counted, Points, round_peak
 from attnviz_gui.ui.views.raster import Area, nearest
@@ -448,8 +448,12 @@ class ScatterView(View):
         extent = _extent(self._pairs)
         (left, right), (bottom, top) = self.box.viewRange()
         if self.document.dragging and self.before.area is not None:
-            x = grown(left, right, extent.left, extent.right)
-            y = grown(bottom, top, extent.bottom, extent.top)
+            x, y = (left, right), (bottom, top)
+            seen = Extent(left, right, bottom, top)
+            if extent.union(seen) != seen:
+                # Both at once: new axes are the dearest part of a frame, so they shall be rare.
+                x = grown(left, right, extent.left, extent.right, DISTANCES)
+                y = grown(bottom, top, extent.bottom, extent.top)
         else:
             x, y = _ranges(self._pairs)
         if (x, y) != ((left, right), (bottom, top)):
