@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
 
 STEP = 16  # pixels
+# What a line says shorter before anything is cut off, one after the other; the whole is in the
+# tooltip.
+SHORTER = ((" of variance", " var."), ("mean distance", "distance"), (" → ", "→"))
 
 
 class ElidedLabel(QWidget):
-    """A line of text that gives way: it is cut with … instead of widening the window.
+    """A line of text that gives way: it is said shorter, then cut with …, and widens no window.
 
     Not a QLabel: that one has the whole window laid out anew for every text, in every frame.
     """
@@ -63,10 +66,13 @@ class ElidedLabel(QWidget):
         return self._text
 
     def text(self) -> str:
-        """The text as it is seen, cut where there is no room."""
-        return self.fontMetrics().elidedText(
-            self._text, Qt.TextElideMode.ElideRight, self.width() + 1
-        )
+        """The text as it is seen, shorter or cut where there is no room."""
+        metrics, seen, room = self.fontMetrics(), self._text, self.width() + 1
+        for words, fewer in SHORTER:
+            if metrics.horizontalAdvance(seen) <= room:
+                return seen
+            seen = seen.replace(words, fewer)
+        return metrics.elidedText(seen, Qt.TextElideMode.ElideRight, room)
 
     def sizeHint(self) -> QSize:
         """Room for the whole text."""
