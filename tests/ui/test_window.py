@@ -173,6 +173,37 @@ def test_typing_during_a_run_replaces_it_and_the_late_result_never_appears(qtbot
     assert shown == ["four"]
 
 
+def test_composing_during_a_run_waits_for_what_is_composed(qtbot, window):
+    shown = []
+    window.document.picture_changed.connect(lambda: shown.append(window.document.capture.texts[0]))
+    window.text_bar.set_text("one two three " * 150)
+    child(window, "run_button").click()
+    box = child(window, "text_input")
+    box.selectAll()
+    QApplication.sendEvent(box, QInputMethodEvent("ねk", []))  # takes the place of what is selected
+    assert not window.runner.running
+    for composing in ("ねこ", "猫"):
+        qtbot.wait(600)  # longer than a pause in typing
+        QApplication.sendEvent(box, QInputMethodEvent(composing, []))
+    assert not window.banner.isVisible() and not shown
+    commit = QInputMethodEvent()
+    commit.setCommitString("猫")
+    QApplication.sendEvent(box, commit)
+    qtbot.waitUntil(lambda: shown == ["猫"], timeout=LONG)
+
+
+def test_emptying_the_text_during_a_run_waits_for_the_next_one(qtbot, window):
+    window.text_bar.set_text("one two three " * 150)
+    child(window, "run_button").click()
+    box = child(window, "text_input")
+    box.selectAll()
+    qtbot.keyClick(box, Qt.Key.Key_Delete)
+    qtbot.wait(600)  # longer than a pause in typing
+    assert not window.banner.isVisible()
+    qtbot.keyClicks(box, "four")
+    qtbot.waitUntil(lambda: window.document.capture.texts == ("four",), timeout=LONG)
+
+
 def test_cancel_keeps_the_last_picture(qtbot, window):
     picture = window.document.picture
     window.text_bar.set_text("one two three " * 150)

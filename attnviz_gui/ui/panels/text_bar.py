@@ -15,7 +15,7 @@ from attnviz_gui.ui.signals import quiet
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from PySide6.QtGui import QKeyEvent, QResizeEvent, QWheelEvent
+    from PySide6.QtGui import QInputMethodEvent, QKeyEvent, QResizeEvent, QWheelEvent
 
 BUNDLED = "bundled"
 # What two entries of the list do in place of naming a model; no path and no id looks like them.
@@ -29,6 +29,7 @@ class TextInput(QPlainTextEdit):
     """The text: grows from one line to three, Ctrl+Enter runs it."""
 
     run_wanted = Signal()
+    composed = Signal()  # an input method has changed what it composes, or has finished
     _resized = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -72,6 +73,16 @@ class TextInput(QPlainTextEdit):
             event.ignore()  # a text of three lines has no pages: they choose the layer
             return
         super().keyPressEvent(event)
+
+    def inputMethodEvent(self, event: QInputMethodEvent) -> None:
+        """Let an input method compose, which is no text yet."""
+        super().inputMethodEvent(event)
+        self.composed.emit()
+
+    @property
+    def composing(self) -> bool:
+        """True while an input method holds letters that are not in the text yet."""
+        return bool(self.textCursor().block().layout().preeditAreaText())
 
     def minimumSizeHint(self) -> QSize:
         """Leave room for the model and Run beside it."""
@@ -158,8 +169,10 @@ class TextBar(QWidget):
         self.run_button.clicked.connect(self.run_wanted)
         self.text_input.run_wanted.connect(self.run_wanted)
         self._typing = QTimer(self, singleShot=True, interval=_TYPING_MS)
-        self._typing.timeout.connect(self.retyped)
+        self._typing.timeout.connect(self._on_pause)
+        self._waiting = False
         self.text_input.textChanged.connect(self.edited)
+        self.text_input.composed.connect(self._on_composed)
         row = QHBoxLayout(self)
         row.setContentsMargins(8, 6, 8, 4)
         row.addWidget(self.text_input, 1)
@@ -251,15 +264,28 @@ class TextBar(QWidget):
     @property
     def waiting(self) -> bool:
         """True while a run waits for typing to pause."""
-        return self._typing.isActive()
+        return self._waiting
 
     def wait_for_pause(self) -> None:
-        """Emit `retyped` once typing pauses."""
+        """Emit `retyped` once typing pauses and there is a text."""
+        self._waiting = True
         self._typing.start()
 
     def forget_pause(self) -> None:
         """The run that typing would have replaced is gone."""
+        self._waiting = False
         self._typing.stop()
+
+    def _on_pause(self) -> None:
+        """Go on, unless the text is still to come: the next key starts another pause."""
+        if not self.text_input.composing and self.text.strip():
+            self._waiting = False
+            self.retyped.emit()
+
+    def _on_composed(self) -> None:
+        """Composing is typing too, and where it is given up no text changes."""
+        if self._waiting:
+            self._typing.start()
 
     def _on_model(self, index: int) -> None:
         key = self.model_select.itemData(index)
