@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
@@ -27,9 +28,16 @@ if TYPE_CHECKING:
 
 
 STEP = 16  # pixels
-# What a line says shorter before anything is cut off, one after the other; the whole is in the
-# tooltip.
-SHORTER = ((" of variance", " var."), ("mean distance", "distance"), (" → ", "→"))
+# Patterns that a line says shorter before anything is cut off, one after the other; the whole is
+# in the tooltip.
+SHORTER = (
+    (" of variance", " var."),
+    ("mean distance", "distance"),
+    (" → ", "→"),
+    (r" var\.", ""),
+    (" · distance ", " · dist. "),
+    (r" · [\d,]+ pairs?$", ""),  # where all of them are drawn
+)
 
 
 class ElidedLabel(QWidget):
@@ -71,7 +79,7 @@ class ElidedLabel(QWidget):
         for words, fewer in SHORTER:
             if metrics.horizontalAdvance(seen) <= room:
                 return seen
-            seen = seen.replace(words, fewer)
+            seen = re.sub(words, fewer, seen)
         return metrics.elidedText(seen, Qt.TextElideMode.ElideRight, room)
 
     def sizeHint(self) -> QSize:

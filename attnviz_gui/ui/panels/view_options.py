@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QButtonGroup,
     QComboBox,
     QHBoxLayout,
@@ -21,7 +22,13 @@ from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.signals import quiet
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QResizeEvent
+
     from attnviz_gui.session.document import Document
+
+_SHORTEST = 90  # pixels of a list whose words give way before those of a button
+_BETWEEN = 3  # pixels between two rows
+_APART = 10  # pixels between two groups in a row
 
 
 class Choice(QWidget):
@@ -112,6 +119,7 @@ class PlaneOptions(QWidget):
         self.lines.addItem("each query → strongest key", "each query")
         self.lines.addItem("strongest entries", "top entries")
         self.lines.addItem("none", "none")
+        self.lines.setMinimumWidth(_SHORTEST)
         self.count = QSlider(Qt.Orientation.Horizontal)
         self.count.setObjectName("lines_slider")
         self.count.setAccessibleName("Number of lines")
@@ -127,6 +135,7 @@ class PlaneOptions(QWidget):
         for value, (words, tip) in COLORINGS.items():
             self.color.addItem(words, value)
             self.color.setItemData(self.color.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.color.setMinimumWidth(_SHORTEST)
         self.modulo = QSpinBox()
         self.modulo.setObjectName("modulo")
         self.modulo.setAccessibleName("Modulo")
@@ -138,17 +147,19 @@ class PlaneOptions(QWidget):
         self.norm.setToolTip("Longer queries and keys are larger points.")
         rows = QVBoxLayout(self)
         rows.setContentsMargins(8, 0, 8, 2)
-        rows.setSpacing(3)
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        row.addWidget(self.plane)
-        row.addSpacing(6)
-        row.addWidget(_quiet("lines"))
-        row.addWidget(self.lines)
-        row.addWidget(self.count, 1)
-        row.addWidget(self.number)
-        row.addStretch(1)
-        rows.addLayout(row)
+        rows.setSpacing(_BETWEEN)
+        self._lines = QHBoxLayout()
+        self._lines.setSpacing(4)
+        self._lines.addWidget(_quiet("lines"))
+        self._lines.addWidget(self.lines)
+        self._lines.addWidget(self.count, 1)
+        self._lines.addWidget(self.number)
+        self._lines.addStretch(1)
+        self._first = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._first.setSpacing(_APART)
+        self._first.addWidget(self.plane, 0, Qt.AlignmentFlag.AlignLeft)
+        self._first.addLayout(self._lines, 1)
+        rows.addLayout(self._first)
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(_quiet("colour"))
@@ -202,6 +213,20 @@ class PlaneOptions(QWidget):
         self.count.setVisible(top)
         self.number.setVisible(top)
         self.number.setText(str(options.n_lines))
+        self._fold()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Break the first row where it has no room: words cut short say nothing."""
+        super().resizeEvent(event)
+        self._fold()
+
+    def _fold(self) -> None:
+        needed = self.plane.sizeHint().width() + self._lines.sizeHint().width() + _APART
+        margins = self.layout().contentsMargins()
+        wide = needed <= self.width() - margins.left() - margins.right()
+        way = QBoxLayout.Direction
+        self._first.setDirection(way.LeftToRight if wide else way.TopToBottom)
+        self._first.setSpacing(_APART if wide else _BETWEEN)
 
 
 def _row(widget: QWidget) -> QHBoxLayout:
