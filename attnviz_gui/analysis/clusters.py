@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +30,12 @@ def clusters(vectors: npt.ArrayLike, k: int) -> npt.NDArray[np.intp]:
     if k < 2:
         return np.zeros(len(points), dtype=np.intp)
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
-    found = KMeans(k, n_init=4, random_state=SEED).fit(points).labels_
+    with warnings.catch_warnings():
+        # Of very many vectors few may differ: then there are fewer groups, as is said above.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = KMeans(k, n_init=4, random_state=SEED).fit(points).labels_
     order = np.argsort(-np.bincount(found, minlength=k), kind="stable")
     rank = np.empty(k, dtype=np.intp)
     rank[order] = np.arange(k)

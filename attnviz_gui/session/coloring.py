@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from attnviz_gui.errors import InputError
 from attnviz_gui.lazy import lazy
 from attnviz_gui.session.words import number
 
@@ -96,6 +97,15 @@ class Coloring:
         whole = self.low.is_integer() and self.high.is_integer()
         low, high = (f"{end:,.0f}" if whole else number(end) for end in (self.low, self.high))
         return low, high
+
+
+def check(name: object, modulo: object) -> None:
+    """Raise InputError where points cannot be coloured so."""
+    if name not in COLORINGS:
+        known = ", ".join(COLORINGS)
+        raise InputError(f"Points cannot be coloured by {name!r}; choose one of {known}.")
+    if not isinstance(modulo, int) or modulo < 1:
+        raise InputError(f"Positions are taken modulo a whole number from 1 on, not {modulo!r}.")
 
 
 def color(

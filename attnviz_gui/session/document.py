@@ -17,6 +17,7 @@ from psygnal import Signal
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.correlation import objective_named
 from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode
+from attnviz_gui.session.coloring import check
 from attnviz_gui.session.colors import Colors
 from attnviz_gui.session.fits import ALL_TEXTS, Basis, Fits, HeadFit
 from attnviz_gui.session.offload import LIVE_PAIRS, Offload, at_once
@@ -630,10 +631,17 @@ class Document:
         return self._options
 
     def set_options(self, **changes: Any) -> None:
-        """Change some of the options by name."""
+        """Change some of the options by name.
+
+        Raises
+        ------
+        InputError
+            When points cannot be coloured so; nothing is changed then.
+        """
         options = replace(self._options, **changes)
         if options == self._options:
             return
+        check(options.color_by, options.modulo)
         before, self._options = self._options, options
         recolored = self._recolor()
         self.options_changed.emit()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from attnviz_gui.errors import InputError
 from attnviz_gui.session.coloring import COLORINGS, LEVELS, MOST_CLASSES, NEUTRAL
 from attnviz_gui.session.document import Document
 from tests.samples import random_capture
@@ -140,3 +143,29 @@ def test_what_takes_time_is_taken_over_only_while_it_is_wanted(capybara):
     for work, then in waiting:
         then(work())
     assert document.colors.coloring.name == "kind"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"color_by": "received"}, {"color_by": None}, {"modulo": 0}, {"modulo": -3}, {"modulo": 2.5}],
+)
+def test_what_nothing_can_be_coloured_by_is_refused_at_once(wrong):
+    document = document_of(random_capture(5), color_by="position")
+    before, colors, told = document.options, document.colors.coloring, []
+    document.options_changed.connect(lambda: told.append(1))
+    with pytest.raises(InputError, match=r"^Po.*\.$"):
+        document.set_options(**wrong)
+    assert (document.options, document.colors.coloring, told) == (before, colors, [])
+
+
+def test_clusters_of_vectors_that_are_all_alike():
+    capture = random_capture(20, texts=3)
+    alike = tuple(
+        tuple(replace(r, query=np.zeros_like(r.query), key=np.zeros_like(r.key)) for r in records)
+        for records in capture.records
+    )
+    document = document_of(
+        replace(capture, records=alike), together=True, color_by="cluster", size_by_norm=True
+    )
+    assert document.colors.coloring.classes == ("cluster 1",)
+    assert np.isfinite(np.concatenate(document.colors.sizes)).all()
