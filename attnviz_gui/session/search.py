@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+import unicodedata
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 Mode = Literal["substring", "token", "regex"]
 
 SECONDS = 3.0  # that a regular expression may take
+MOST_REPEATS = 100_000  # that an expression may ask for at least: each takes memory
 _EVERY = 4096  # tokens between two looks at whether to stop
 _BREAK = "\x00"  # between two texts: in no token and in nothing that is typed
+_ACCENTS = re.compile("[\u0300-\u036f]")  # not those of kana: か and が are two letters
 _RESYNC = 64  # characters that a tokenizer may have left out of a text
 
 
@@ -49,7 +52,7 @@ class Search:
         is read; ``token``: a whole token, with or without its mark of a word piece; ``regex``: in
         each token by itself.
     case : bool
-        Capital letters count.
+        Capital letters count, and accents do.
     """
 
     words: str
@@ -113,10 +116,24 @@ class Index:
                 pieces = list(_pieces(names, text))
                 if pieces:
                     pieces[0] = _BREAK + pieces[0]
-                parts.extend(pieces if case else [piece.casefold() for piece in pieces])
+                parts.extend(fold(piece, case=case) for piece in pieces)
             start = np.cumsum([0, *map(len, parts)], dtype=np.intp)[:-1]
             kept = self._joined[which, case] = "".join(parts), start
         return kept
+
+
+def fold(text: str, *, case: bool) -> str:
+    """Return a text as it is compared: é is one letter, however it is written.
+
+    Without `case` capital letters are small, and Latin, Greek and Cyrillic letters bear no
+    accents, as models that read small letters alone leave them out.
+    """
+    if text.isascii():
+        return text if case else text.lower()
+    if case:
+        return unicodedata.normalize("NFC", text)
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFD", text.casefold()))
+    return unicodedata.normalize("NFC", bare)
 
 
 def _pieces(names: Sequence[str], text: str) -> Iterator[str]:
@@ -129,17 +146,18 @@ def _pieces(names: Sequence[str], text: str) -> Iterator[str]:
         for name in names:
             yield name.replace("▁", " ")
         return
-    low, at = text.lower(), 0
+    low, at = fold(text, case=False), 0
     for number, name in enumerate(names):
         glued = name.startswith("##") and len(name) > 2
         piece = name[2:] if glued else name
         space = "" if glued or not number else " "
-        found = low.find(piece.lower(), at, at + len(piece) + _RESYNC) if piece else -1
+        sought = fold(piece, case=False)
+        found = low.find(sought, at, at + len(sought) + _RESYNC) if sought else -1
         if found >= 0:
             gap = low[at:found]
             if at or number == 0:
                 space = " " if any(map(str.isspace, gap)) else ""
-            at = found + len(piece)
+            at = found + len(sought)
         yield space + piece
 
 
@@ -159,7 +177,7 @@ def search(index: Index, what: Search, cancel: threading.Event | None = None) ->
         for which, (names, at) in enumerate(index.unique):
             hit = matching(names)
             first = last = np.flatnonzero(hit[at]) if len(names) else np.zeros(0, dtype=np.intp)
-            if what.mode == "substring":
+            if what.mode == "substring" and _BREAK not in what.words:
                 more = _across(index, which, what, cancel)
                 spans = np.unique(
                     np.concatenate([np.stack([first, last]), np.stack(more)], axis=1), axis=1
@@ -181,7 +199,7 @@ def _across(
 ) -> tuple[IndexArray, IndexArray]:
     """Return the places of the first and last tokens of matches in the texts, (n,) each."""
     text, start = index.joined(which, case=what.case)
-    words = what.words if what.case else what.words.casefold()
+    words = fold(what.words, case=what.case)
     begins, at = [], text.find(words)
     while at >= 0:
         begins.append(at)
@@ -203,19 +221,21 @@ def _matching(
     """Return what says of each of some tokens whether it matches by itself."""
     if what.mode == "regex":
         return _Expression(what, cancel)
-    fold: Callable[[str], str] = str if what.case else str.casefold
-    words = fold(what.words)
+    words = fold(what.words, case=what.case)
     if what.mode == "token":
 
         def matches(name: str) -> bool:
-            name = fold(name)
+            name = fold(name, case=what.case)
             return words in (name, name.removeprefix("##"), name.removeprefix("▁"))
     else:
 
         def matches(name: str) -> bool:
-            return words in fold(name)
+            return words in fold(name, case=what.case)
 
     return lambda names: np.fromiter(map(matches, names), dtype=bool, count=len(names))
+
+
+_TOO_LARGE = f"This expression is too large; let it repeat less than {MOST_REPEATS:,} times."
 
 
 class _Expression:
@@ -223,11 +243,14 @@ class _Expression:
 
     Some expressions take longer than a life on a token of thirty letters. The ``regex`` package,
     which comes with transformers, can be stopped and does not hold up the window meanwhile; where
-    it is not there, Python's own serves, and is stopped between two tokens.
+    it is not there, Python's own serves, and is stopped between two tokens. What can take all of
+    the memory before any time is up is refused: an expression within itself, and the repetition of
+    something very many times.
     """
 
     def __init__(self, what: Search, cancel: threading.Event | None) -> None:
         self._cancel = cancel
+        _refuse_giants(what.words)
         self._limits: dict[str, Any] = {"concurrent": True}
         try:
             engine = import_module("regex")
@@ -240,6 +263,8 @@ class _Expression:
             place = "" if where is None else f", at character {where + 1}"
             why = getattr(error, "msg", str(error))
             raise InputError(f"This is no regular expression: {why}{place}.") from None
+        except MemoryError:
+            raise InputError(_TOO_LARGE) from None
 
     def __call__(self, names: list[str]) -> npt.NDArray[np.bool_]:
         hit = np.zeros(len(names), dtype=bool)
@@ -259,7 +284,21 @@ class _Expression:
                     f"This expression takes more than {SECONDS:.0f} seconds, as those with a "
                     "repetition within a repetition do. Write it more simply."
                 ) from None
+            except MemoryError:
+                raise InputError(_TOO_LARGE) from None
         return hit
+
+
+def _refuse_giants(words: str) -> None:
+    """Raise InputError for an expression that could take all memory."""
+    bare = re.sub(r"\\.", "", words, flags=re.DOTALL)
+    if re.search(r"\(\?(?:R\)|[+-]?\d|&|P>)", bare):
+        raise InputError("An expression within itself, as (?R), is not supported.")
+    repeats = 1
+    for digits in re.findall(r"\{\s*(\d+)", bare):
+        repeats *= max(int(digits.lstrip("0")[:9] or 0), 1)
+        if repeats > MOST_REPEATS:
+            raise InputError(_TOO_LARGE)
 
 
 def found_tokens(lists: TokenLists, matches: Matches) -> Selection:

@@ -166,3 +166,44 @@ def test_tokens_of_a_layers_own_are_searched_and_gone_to():
     assert document.focus == Focus(query=1)
     show_position(document, 0, 0, 2)  # the texts' tokens are its keys
     assert document.focus == Focus(key=2)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "(?R)",
+        "((?R)|a)*",
+        "(?1)(a)",
+        "(?P<n>b(?&n))",
+        "a{1000000000}",
+        "a{00000000000999999}",
+        "((a{999}){999}){999}",
+    ],
+)
+def test_an_expression_that_would_take_all_memory_is_refused(words):
+    with pytest.raises(InputError, match=r"(not supported|is too large).*\.$"):
+        search(index(), Search(words, "regex"))
+
+
+@pytest.mark.parametrize("words", [r"\(?R?\)?bara", "a{0,2000000}", r"^\w{3,20}$", r"a\{99999999}"])
+def test_expressions_that_only_look_large_are_looked_for(words):
+    search(index(), Search(words, "regex"))
+
+
+def test_accents_count_where_capital_letters_do():
+    of = index((("[CLS]", "a", "cafe", "Caf\u00e9", "cafe\u0301", "\u304b", "[SEP]"),), ("a café",))
+    for words in ("caf\u00e9", "CAFE\u0301", "cafe"):
+        assert spans(search(of, Search(words))) == [(0, 2, 2), (0, 3, 3), (0, 4, 4)]
+        assert spans(search(of, Search(words, "token"))) == [(0, 2, 2), (0, 3, 3), (0, 4, 4)]
+    assert spans(search(of, Search("caf\u00e9", case=True))) == [(0, 4, 4)]
+    assert spans(search(of, Search("\u304c"))) == []  # another letter, not an accent
+
+
+def test_words_stay_together_where_the_tokenizer_left_out_the_accents():
+    text = "\u00e9t\u00e9 " * 40 + "na\u00efve, here."
+    of = index((("[CLS]", *["ete"] * 40, "naive", ",", "here", ".", "[SEP]"),), (text,))
+    assert spans(search(of, Search("na\u00efve, here."))) == [(0, 41, 44)]
+
+
+def test_what_no_text_holds_is_not_found_between_them():
+    assert spans(search(index(), Search("\x00"))) == []

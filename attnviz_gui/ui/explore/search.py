@@ -76,8 +76,8 @@ class SearchBar(QWidget):
         self.mode.setToolTip("\n".join(f"{words}: {tip}" for words, _, tip in MODES))
         self.case = tool_button("Aa", checkable=True)
         self.case.setObjectName("search_case")
-        self.case.setAccessibleName("Capital letters count")
-        self.case.setToolTip("Capital letters count")
+        self.case.setAccessibleName("Capital letters and accents count")
+        self.case.setToolTip("Capital letters and accents count")
         self.previous, self.next, self.select, self.shut = (
             tool_button(words) for words in ("◀", "▶", "Select all", "✕")
         )
