@@ -277,6 +277,16 @@ def test_a_long_text_is_shown_in_three_lines_and_scrolls(qtbot, still):
     qtbot.waitUntil(lambda: box.height() == one)
 
 
+def test_no_scrap_of_a_fourth_line_is_seen(qtbot, still):
+    box = child(still, "text_input")
+    still.text_bar.set_text("bdfhkl " * 300)
+    qtbot.wait(10)
+    seen = pixels(box.viewport()).reshape(box.viewport().height(), -1, 4)
+    inked = np.flatnonzero((seen != seen[0, 0]).any(axis=(1, 2)))
+    bottom = round(3 * box.fontMetrics().lineSpacing() + box.document().documentMargin())
+    assert bottom - 8 < inked.max() < bottom
+
+
 def test_layer_and_head_by_spin_box_and_by_key(qtbot, still):
     d = still.document
     child(still, "layer_select").setValue(2)

@@ -36,6 +36,7 @@ SHORTER = (
     (" → ", "→"),
     (r" var\.", ""),
     (" · distance ", " · dist. "),
+    (" as density$", ""),
     (r" · [\d,]+ pairs?$", ""),  # where all of them are drawn
 )
 

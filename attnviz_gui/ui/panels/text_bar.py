@@ -54,8 +54,9 @@ class TextInput(QPlainTextEdit):
         wanted = max(round(self.document().size().height()), 1)
         lines = min(wanted, MOST_LINES)
         # Below the last line of a text that goes on there is no margin: half a line would show.
-        margins = self.document().documentMargin() * (2 if wanted == lines else 1)
-        self.setFixedHeight(math.ceil(lines * line + margins) + 2 * self.frameWidth() + 2)
+        margin = self.document().documentMargin()
+        below = margin + 2 if wanted == lines else 0.0
+        self.setFixedHeight(math.ceil(lines * line + margin + below) + 2 * self.frameWidth())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Another width breaks the lines elsewhere."""
