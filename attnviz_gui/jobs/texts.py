@@ -14,6 +14,7 @@ from attnviz_gui.jobs.requests import model_at_hand
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Sequence
 
     from attnviz_gui.capture.models import LoadedModel
     from attnviz_gui.capture.progress import Report
@@ -37,7 +38,8 @@ class Plan:
     n_long
         Texts that are longer.
     n_bytes
-        About what the capture takes, long texts whole.
+        About what the capture takes: of long texts the beginning, their parts, or (``refuse``)
+        all of them whole.
     free, disk
         Bytes of memory and of the disk that are free now.
     left_out : tuple of int
@@ -49,7 +51,7 @@ class Plan:
     longest: int
     limit: int | None
     n_long: int
-    n_bytes: int
+    n_bytes: dict[Long, int]
     free: int
     disk: int
     left_out: tuple[int, ...] = ()
@@ -90,7 +92,11 @@ class PlanRequest:
             longest=max(lengths, default=0),
             limit=model.limit,
             n_long=sum(model.limit is not None and n > model.limit for n in lengths),
-            n_bytes=expected_bytes(model, lengths),
+            n_bytes={
+                "refuse": expected_bytes(model, lengths),
+                "first": expected_bytes(model, _beginnings(lengths, model.limit)),
+                "split": expected_bytes(model, _parts(lengths, model.limit)),
+            },
             free=free_memory(),
             disk=free_disk(),
             left_out=tuple(left_out),
@@ -122,7 +128,7 @@ class TextsRequest:
 
         progress(0, 0)
         model = _with_tokenizer(model_at_hand(self.source, progress, cancel))
-        texts = fitted(model, self.texts, self.long)
+        texts = fitted(model, self.texts, self.long, progress=progress, cancel=cancel)
         progress(0, 0, f"{len(texts):,} texts…")
         started = time.monotonic()
 
@@ -138,7 +144,13 @@ class TextsRequest:
 
 
 def fitted(
-    model: LoadedModel, texts: tuple[str, ...], long: Long, left_out: list[int] | None = None
+    model: LoadedModel,
+    texts: tuple[str, ...],
+    long: Long,
+    left_out: list[int] | None = None,
+    *,
+    progress: Report | None = None,
+    cancel: threading.Event | None = None,
 ) -> tuple[str, ...]:
     """Return what the model reads of each text: it whole, its beginning, or its parts.
 
@@ -151,11 +163,17 @@ def fitted(
     ------
     InputError, TextTooLongError
         As `fit_text`, with the number of the text from 1; NoTokensError where nothing is left.
+    Cancelled
+        When `cancel` is set.
     """
+    from attnviz_gui.capture.progress import raise_if_cancelled
     from attnviz_gui.capture.text import fit_text
 
     found: list[str] = []
     for number, text in enumerate(texts, 1):
+        raise_if_cancelled(cancel)
+        if progress is not None and number % _EVERY == 0:
+            progress(0, 0, f"Counting tokens: {number:,} of {len(texts):,} texts…")
         try:
             found += fit_text(model, text, long=long).parts
         except TextTooLongError as error:
@@ -183,6 +201,18 @@ def in_words(seconds: float) -> str:
     if seconds < 90:
         return f"{max(round(seconds), 1)} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _beginnings(lengths: Sequence[int], limit: int | None) -> list[int]:
+    return [n if limit is None else min(n, limit) for n in lengths]
+
+
+def _parts(lengths: Sequence[int], limit: int | None) -> list[int]:
+    """Return about how long the parts are that texts of these lengths are split into."""
+    if limit is None:
+        return list(lengths)
+    parts = [part for n in lengths for part in (*[limit] * (n // limit), n % limit)]
+    return [part for part in parts if part]
 
 
 def _with_tokenizer(model: LoadedModel) -> LoadedModel:

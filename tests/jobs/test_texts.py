@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from attnviz_gui.errors import InputError, TextTooLongError
+from attnviz_gui.errors import Cancelled, InputError, TextTooLongError
 from attnviz_gui.jobs.runner import Runner, Worker
 from attnviz_gui.jobs.texts import PlanRequest, TextsRequest, fitted, in_words
 
@@ -28,7 +28,11 @@ def test_the_size_is_said_before(bundled: LoadedModel):
     plan = PlanRequest((*TEXTS, LONG), bundled)(silent, threading.Event())
     assert (plan.n_texts, plan.n_long, plan.limit) == (4, 1, 512)
     assert plan.n_tokens > plan.longest > 600
-    assert plan.n_bytes > plan.n_tokens * 6 * 384 * 3 * 4
+    each = 6 * 384 * 3 * 4
+    assert plan.n_bytes["refuse"] > plan.n_tokens * each
+    short = sum(len(bundled.tokenizer(text)["input_ids"]) for text in TEXTS)
+    assert (short + 512) * each < plan.n_bytes["first"] < (short + 600) * each
+    assert plan.n_bytes["first"] < plan.n_bytes["split"] < plan.n_bytes["refuse"]
     with pytest.raises(InputError, match="Text 2: Character 1"):
         PlanRequest(("good", "\ud800"), bundled)(silent, threading.Event())
 
@@ -55,6 +59,18 @@ def test_texts_without_a_token_are_left_out_and_named(bundled: LoadedModel):
         fitted(bundled, texts, "first")
     with pytest.raises(InputError, match="leaves nothing of any text"):
         fitted(bundled, ("\x01",), "first", [])
+
+
+def test_fitting_many_texts_is_told_and_cancelled(bundled: LoadedModel):
+    told, cancel = [], threading.Event()
+
+    def tell(done: int, total: int, words: str = "") -> None:
+        told.append(words)
+        cancel.set()
+
+    with pytest.raises(Cancelled):
+        fitted(bundled, ("a",) * 1000, "first", progress=tell, cancel=cancel)
+    assert told == ["Counting tokens: 100 of 1,000 texts…"]
 
 
 class Counting:

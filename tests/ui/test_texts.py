@@ -142,6 +142,50 @@ def test_of_a_large_file_the_first_lines_are_shown_and_that_is_said(
     assert "Above" not in dialog.says.text()
 
 
+def test_a_very_long_word_is_shown_by_its_beginning_and_run_whole(
+    qtbot: QtBot, dialog: TextsDialog, tmp_path: Path
+):
+    file = tmp_path / "a.txt"
+    file.write_text("a" * 2_000_000 + "\nshort\n", encoding="utf-8")
+    dialog.open_file(file)
+    assert len(dialog.lines.toPlainText()) < 3000
+    assert [len(text) for text in dialog.found.texts] == [2_000_000, 5]
+    planned(qtbot, dialog)
+    assert "2 texts. Above are the beginnings of the texts; all are run" in dialog.says.text()
+    dialog.lines.setPlainText("one")
+    planned(qtbot, dialog)
+    assert "Above" not in dialog.says.text()
+
+
+def test_what_is_cut_takes_no_room(qtbot: QtBot, dialog: TextsDialog):
+    dialog.lines.setPlainText("word " * 2000)
+    planned(qtbot, dialog)
+    sizes = []
+    for long in ("first", "split"):
+        dialog.long.setCurrentIndex(dialog.long.findData(long))
+        assert dialog.plan is not None
+        sizes.append(size(dialog.plan.n_bytes[long]))
+        assert f"the capture takes about {sizes[-1]}" in dialog.says.text()
+        assert dialog.run.isEnabled()
+    assert sizes[0] != sizes[1]
+
+
+def test_why_a_file_cannot_be_read_stays_until_something_else_is_there(
+    qtbot: QtBot, dialog: TextsDialog, tmp_path: Path
+):
+    dialog.lines.setPlainText("one")
+    planned(qtbot, dialog)
+    dialog.open_file(tmp_path / "missing.txt")
+    said = dialog.says.text()
+    assert "missing.txt" in said
+    dialog.memory.setValue(7)
+    assert dialog.says.text() == said
+    assert not dialog.run.isEnabled()
+    dialog.lines.appendPlainText("two")
+    planned(qtbot, dialog)
+    assert dialog.run.isEnabled()
+
+
 def test_the_memory_is_remembered(window: MainWindow, dialog: TextsDialog):
     dialog.memory.setValue(512)
     dialog.reject()

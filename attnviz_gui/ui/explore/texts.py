@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 MEGABYTE = 1_000_000
 _PAUSE_MS = 300  # after the last letter
 _SHOWN = 2000  # lines of a file that are put into the field; all of them are run
+_LETTERS = 1000  # of each of them: one word of a million would take the field a minute
 _LONG = (
     ("first", "run their beginning"),
     ("split", "split them into parts"),
@@ -61,6 +62,8 @@ class TextsDialog(QDialog):
         self.plan: Plan | None = None
         self._table: Table | None = None
         self._file: Texts | None = None  # of a file, until something is typed
+        self._cut = False  # whether the field shows only the beginning of some line
+        self._fault = ""  # why what was opened or counted cannot be run
         self._runner = Runner(worker, self)
         self._runner.finished.connect(self._planned)
         self._runner.failed.connect(self._failed)
@@ -193,8 +196,12 @@ class TextsDialog(QDialog):
 
     def _take(self, found: Texts) -> None:
         self._file = found
+        shown = [" ".join(text.split()) for text in found.texts[:_SHOWN]]
+        self._cut = any(len(line) > _LETTERS for line in shown)
         before = self.lines.blockSignals(True)
-        self.lines.setPlainText("\n".join(" ".join(t.split()) for t in found.texts[:_SHOWN]))
+        self.lines.setPlainText(
+            "\n".join(n if len(n) <= _LETTERS else f"{n[:_LETTERS]}…" for n in shown)
+        )
         self.lines.blockSignals(before)
         self._look()
 
@@ -202,7 +209,7 @@ class TextsDialog(QDialog):
 
     def _look(self) -> None:
         self._runner.cancel()
-        self.plan = None
+        self.plan, self._fault = None, ""
         self.found = self._file or lines_of(self.lines.toPlainText())
         self._say()
         if self.found.texts:
@@ -225,9 +232,8 @@ class TextsDialog(QDialog):
     def _refuse(self, words: str) -> None:
         self._runner.cancel()
         self._pause.stop()
-        self.plan = None
-        self.says.setText(words)
-        self.run.setEnabled(False)
+        self.plan, self._fault = None, words
+        self._say()
 
     @property
     def budget(self) -> int:
@@ -237,7 +243,9 @@ class TextsDialog(QDialog):
 
     def _say(self) -> None:
         plan, long = self.plan, self.long.currentData()
-        if not self.found.texts:
+        if self._fault:
+            self.says.setText(self._fault)
+        elif not self.found.texts:
             self.says.setText("No text yet: write or paste one on each line, or open a file.")
         elif plan is None:
             self.says.setText(f"{self.found.words}. Counting tokens…")
@@ -248,7 +256,7 @@ class TextsDialog(QDialog):
         fits = (
             plan is not None
             and plan.n_texts > 0
-            and (plan.n_bytes <= self.budget or plan.n_bytes <= plan.disk)
+            and plan.n_bytes[long] <= max(self.budget, plan.disk)
         )
         self.run.setEnabled(
             fits and plan is not None and not (plan.n_long > 0 and long == "refuse")
@@ -258,14 +266,16 @@ class TextsDialog(QDialog):
         if not plan.n_texts:
             return "There is nothing to run."
         words = []
-        if self._file is not None and len(self._file.texts) > _SHOWN:
-            words.append(
-                f"Above are the first {_SHOWN:,}; all are run, unless you change them there."
-            )
-        words.append(f"{plan.n_tokens:,} tokens; the capture takes about {size(plan.n_bytes)}")
-        if plan.n_bytes <= self.budget:
+        many = self._file is not None and len(self._file.texts) > _SHOWN
+        if many or (self._file is not None and self._cut):
+            above = f"the first {_SHOWN:,}" if many else "the texts"
+            above = f"the beginnings of {above}" if self._cut else above
+            words.append(f"Above are {above}; all are run, unless you change them there.")
+        n_bytes = plan.n_bytes[self.long.currentData()]
+        words.append(f"{plan.n_tokens:,} tokens; the capture takes about {size(n_bytes)}")
+        if n_bytes <= self.budget:
             words[-1] += " of memory."
-        elif plan.n_bytes <= plan.disk:
+        elif n_bytes <= plan.disk:
             words[-1] += f", more than {size(self.budget)} of memory: it is put on the disk."
         else:
             words[-1] += (
