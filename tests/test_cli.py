@@ -313,6 +313,28 @@ def test_without_a_display_the_window_says_what_to_do():
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays are a matter of X11")
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"DISPLAY": ":4711"},
+        {"DISPLAY": ":4711", "QT_QPA_PLATFORM": "xcb"},
+        {"WAYLAND_DISPLAY": "nobody"},
+        {"WAYLAND_DISPLAY": "nobody", "DISPLAY": ":4711"},
+    ],
+)
+def test_a_display_that_does_not_answer_is_named_instead_of_aborting(where):
+    names = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    env = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        [sys.executable, "-m", "attnviz_gui"],
+        env={**env, **where}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(("error: the display", "error: a window needs the library"))
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_many_texts_from_lines_or_a_column(tmp_path: Path):
     from attnviz_gui.session.store import open_capture
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _OURS = "started by attnviz"  # a property of the application
 _open_windows: list[Any] = []  # of `show`: nobody else holds them
 
+_WITHOUT = 'use "attnviz-gui render --text TEXT --out DIR" to write pictures without one'
+
 # The Debian packages of the libraries that Qt's X11 plugin loads.
 _PACKAGES = {
     "libEGL": "libegl1",
@@ -65,14 +67,8 @@ def start_on_screen() -> QApplication:
     running = QApplication.instance()
     if isinstance(running, QApplication):
         return running
-    if sys.platform.startswith("linux") and "QT_QPA_PLATFORM" not in os.environ:
-        if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
-            raise InputError(
-                "there is no display for a window; "
-                'use "attnviz-gui render --text TEXT --out DIR" to write pictures without one'
-            )
-        if not os.environ.get("WAYLAND_DISPLAY"):
-            _look_for_libraries()
+    if sys.platform.startswith("linux"):
+        _look_for_display()
     app = _start()
     # What a window imports and makes stays: the collector would go through all of it time and
     # again, an eighth of the time to a visible window.
@@ -173,6 +169,47 @@ def _start() -> QApplication:
     app.setProperty(_OURS, True)
     app.setWindowIcon(QIcon(str(resource("icons/attnviz.svg"))))
     return app
+
+
+def _look_for_display() -> None:
+    """Raise where Qt would abort: without a display, or a library to draw on it."""
+    platform = os.environ.get("QT_QPA_PLATFORM", "")
+    if platform not in ("", "xcb"):
+        return  # somebody knows better
+    x, wayland = os.environ.get("DISPLAY", ""), os.environ.get("WAYLAND_DISPLAY", "")
+    if not x and not wayland:
+        raise InputError(f"there is no display for a window; {_WITHOUT}")
+    if wayland and not platform and _wayland_answers(wayland):
+        return
+    if x:
+        _look_for_libraries()
+    if not x or not _x_answers():
+        raise InputError(f"the display {x or wayland} for a window does not answer; {_WITHOUT}")
+
+
+def _wayland_answers(name: str) -> bool:
+    import socket  # not where it is not needed: a window waits for what is imported
+
+    path = Path(os.environ.get("XDG_RUNTIME_DIR", "/")) / name
+    with socket.socket(socket.AF_UNIX) as line:
+        try:
+            line.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _x_answers() -> bool:
+    """Ask by the library that Qt asks by; True where there is none to ask by."""
+    try:
+        xcb = ctypes.CDLL("libxcb.so.1")
+    except OSError:
+        return True
+    xcb.xcb_connect.restype = ctypes.c_void_p
+    line = ctypes.c_void_p(xcb.xcb_connect(None, None))
+    refused = xcb.xcb_connection_has_error(line)
+    xcb.xcb_disconnect(line)
+    return not refused
 
 
 def _look_for_libraries() -> None:
