@@ -194,18 +194,24 @@ class Density:
     counts : (h, w) float32
         The distance grows upwards, from the last row to the first; the product to the right.
     dots, distances : (lowest, highest)
+    lit : (h, w) float32 or None
+        How many of these pairs are chosen; None where it was not asked.
     """
 
     counts: Float32
     dots: tuple[float, float]
     distances: tuple[float, float]
+    lit: Float32 | None = None
 
 
 def dot_distance(
     query: Float32, key: Float32, mask: BoolArray, height: int, width: int,
-    *, stop: Callable[[], object] = lambda: None,
+    *, chosen: BoolArray | None = None, stop: Callable[[], object] = lambda: None,
 ) -> Density:  # fmt: skip
     """Count the allowed pairs of a head by q·k (across) and |q - k| (upwards).
+
+    With `chosen`, (T_q, T_k), those of the allowed pairs that it names are counted once more by
+    themselves, at the same limits.
 
     Twice through all pairs, a block of queries at a time: for the limits, and for the counts.
     """
@@ -232,17 +238,24 @@ def dot_distance(
                 lows[i] = min(lows[i], float(values.min()))
                 highs[i] = max(highs[i], float(values.max()))
     counts = np.zeros(height * width, np.int64)
+    lit = None if chosen is None else np.zeros_like(counts)
     if not np.isfinite(lows).all():
-        return Density(np.zeros((height, width), np.float32), (0.0, 0.0), (0.0, 0.0))
+        none = np.zeros((height, width), np.float32)
+        return Density(none, (0.0, 0.0), (0.0, 0.0), None if chosen is None else none)
     span = np.where(highs > lows, highs - lows, 1.0)
-    for dots, distances in blocks():
+    for i, (dots, distances) in enumerate(blocks()):
         column = ((dots - np.float32(lows[0])) * np.float32(width / span[0])).astype(np.int32)
         row = ((distances - np.float32(lows[1])) * np.float32(height / span[1])).astype(np.int32)
         np.clip(column, 0, width - 1, out=column)
         np.clip(row, 0, height - 1, out=row)
         column += (height - 1 - row) * np.int32(width)
         counts += np.bincount(column, minlength=height * width)
+        if lit is not None and chosen is not None:
+            rows = slice(i * step, (i + 1) * step)
+            these = chosen[rows].ravel() if every else chosen[rows][mask[rows]]
+            lit += np.bincount(column[these], minlength=height * width)
     return Density(
         counts.reshape(height, width).astype(np.float32),
         (float(lows[0]), float(highs[0])), (float(lows[1]), float(highs[1])),
+        None if lit is None else lit.reshape(height, width).astype(np.float32),
     )  # fmt: skip

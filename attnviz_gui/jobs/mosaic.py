@@ -28,12 +28,13 @@ from attnviz_gui.geometry.space import shared_space
 from attnviz_gui.geometry.stopping import stop_where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from attnviz_gui.capture.progress import Report
     from attnviz_gui.capture.record import Capture
+    from attnviz_gui.session.selection import Marks
 
     Float32 = npt.NDArray[np.float32]
     Place = tuple[int, int]  # layer, head
@@ -79,11 +80,14 @@ class Tile:
     ----------
     values
         Pooled attention (h, w), a `Density`, `Points`, or why there is nothing.
+    chosen
+        The choice of pairs that a density counts by themselves; None: none.
     """
 
     place: Place
     part: Part
     values: Float32 | Density | Points | str
+    chosen: object = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +100,10 @@ class MosaicRequest:
         In the order in which they are computed.
     ready : deque of Tile
         Where each cell is put when it is there; whoever asked takes it away.
+    chosen
+        What tells one choice of pairs from others; None: nothing is chosen. Of densities alone.
+    marks
+        What of each layer's visible tokens is chosen; empty where nothing is.
     """
 
     capture: Capture
@@ -103,6 +111,8 @@ class MosaicRequest:
     kind: Kind
     wanted: Sequence[tuple[Place, Part]]
     ready: deque[Tile] = field(default_factory=deque)
+    chosen: object = None
+    marks: Mapping[int, Marks] = field(default_factory=dict)
 
     def __call__(self, progress: Report, cancel: threading.Event | None) -> None:
         """Compute cell by cell; raises Cancelled."""
@@ -138,9 +148,8 @@ class MosaicRequest:
                     except IndexError:
                         return
                     stop_all()
-                    self.ready.append(
-                        Tile(place, part, make[self.kind.mode](place, part, allowed, stop_all))
-                    )
+                    values = make[self.kind.mode](place, part, allowed, stop_all)
+                    self.ready.append(Tile(place, part, values, self.chosen))
                     tell()
             except BaseException:
                 failed.set()
@@ -178,7 +187,9 @@ class MosaicRequest:
         queries, keys = self._visible(layer)
         if (len(queries), len(keys)) != mask.shape:
             mask = mask[np.ix_(queries, keys)]
-        return dot_distance(query, key, mask, part.height, part.width, stop=stop)
+        marks = self.marks.get(layer)
+        chosen = None if marks is None else marks.lit_pairs(mask)
+        return dot_distance(query, key, mask, part.height, part.width, chosen=chosen, stop=stop)
 
     def _plane(
         self, place: Place, part: Part, _allowed: Allowed, _stop: Callable[[], object]

@@ -245,3 +245,56 @@ def test_asking_paints_nothing_amid_a_painting(qtbot: QtBot) -> None:
     window.document.open(random_capture(9))
     qtbot.waitUntil(lambda: len(part.view._coarse.get(part.view.kind, {})) == 6, timeout=10_000)
     window.close()
+
+
+def test_densities_show_the_selected_pairs_over_all_of_them(qtbot: QtBot) -> None:
+    capture = random_capture(30)
+    view = grid(qtbot, capture)
+    view.choose("mode", "density")
+    plain = view.grab().toImage()
+    document = view.document
+    document.select(select_places(document.token_lists, [4], []))
+    shown = view.grab().toImage()
+    tile = view._coarse[view.kind][0, 1].values
+    record = capture.records[0][0]
+    assert tile.lit.sum() == record.mask[4].sum()
+    assert (tile.lit <= tile.counts).all()
+    rect = view.sight.rect(view.lattice(), (0, 1)).translated(view.body().topLeft())
+    left, top = round(rect.left()), round(rect.top())
+    rows, columns = np.nonzero(tile.counts)
+    for row, column in zip(rows[:60], columns[:60], strict=True):
+        color = shown.pixelColor(left + int(column), top + int(row))
+        before = plain.pixelColor(left + int(column), top + int(row))
+        if not tile.lit[row, column]:
+            assert color.lightness() > before.lightness()
+    lit = shown.pixelColor(left + int(np.nonzero(tile.lit)[1][0]), top + int(
+        np.nonzero(tile.lit)[0][0]))  # fmt: skip
+    assert lit.saturation() > 120
+    assert "selected" in view.title()
+    document.undo()
+    assert view.grab().toImage() == plain
+    assert "selected" not in view.title()
+
+
+def test_a_measure_says_that_it_is_of_whole_heads(qtbot: QtBot) -> None:
+    view = grid(qtbot, random_capture(6))
+    view.choose("mode", "measure")
+    assert "whole heads" not in view.title()
+    with qtbot.waitSignal(view.titled):
+        view.document.select(select_places(view.document.token_lists, [2], []))
+    assert "of whole heads, not of the selection" in view.title()
+
+
+def test_it_says_which_text_it_shows_while_others_show_all(qtbot: QtBot) -> None:
+    one = random_capture(6)
+    capture = replace(
+        one,
+        texts=one.texts * 3,
+        tokens=one.tokens * 3,
+        special=one.special * 3,
+        records=one.records * 3,
+    )
+    view = grid(qtbot, capture)
+    assert "text 1" not in view.title()
+    view.document.set_options(together=True)
+    assert "text 1 of 3" in view.title()

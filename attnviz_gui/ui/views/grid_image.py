@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.views.color_scale import ColorScale
 
     Place = tuple[int, int]
-    Codes = npt.NDArray[np.uint8]
+    Codes = npt.NDArray[np.uint8 | np.uint16]
 
 GROUND, EMPTY, HIDDEN, FIRST = 0, 1, 2, 3  # codes: between cells, not there yet, masked, colours
 N_COLORS = 256 - FIRST
+FADED = 256  # added to the code of what is not lit
 
 
 def viridis() -> npt.NDArray[np.uint8]:
@@ -47,11 +48,15 @@ def masked_color(theme: Theme) -> QColor:
 
 
 def table(theme: Theme) -> npt.NDArray[np.uint32]:
-    """Return the colour of each code, (256,) as 0xffRRGGBB."""
+    """Return the colour of each code, (512,) as 0xffRRGGBB; from `FADED` on, the same but pale."""
     ground = theme.color("ground")
     quiet = [ground, mix(ground, theme.color("faint"), 0.3), masked_color(theme)]
     rgb = [(color.red(), color.green(), color.blue()) for color in quiet]
     colors = np.vstack([rgb, viridis()]).astype(np.uint32)
+    back = np.array(rgb[GROUND])
+    pale = (colors + (back - colors.astype(float)) * PALE).round().astype(np.uint32)
+    pale[:FIRST] = colors[:FIRST]
+    colors = np.vstack([colors, pale])
     whole = np.uint32(0xFF000000) | colors[:, 0] << 16 | colors[:, 1] << 8 | colors[:, 2]
     return whole.astype(np.uint32)
 
@@ -60,15 +65,24 @@ def codes_of(tile: Tile, scale: ColorScale) -> Codes:
     """Return a cell's values as codes, of the tile's own shape."""
     values = tile.values
     if isinstance(values, Density):
-        # Within a cell: the most pairs on a pixel are the last colour, none is the ground.
-        shown = np.log1p(values.counts)
-        top = float(shown.max()) or 1.0
-        codes = (shown * ((N_COLORS - 1) / top)).astype(np.uint8) + np.uint8(FIRST)
-        codes[values.counts == 0] = EMPTY
-        return codes
+        codes = _count_codes(values.counts)
+        if values.lit is None:
+            return codes
+        # The selected pairs by themselves, over a pale picture of all.
+        faded = codes.astype(np.uint16) + np.uint16(FADED)
+        return np.where(values.lit > 0, _count_codes(values.lit), faded)
     assert isinstance(values, np.ndarray)
     codes = (scale.place(values) * (N_COLORS - 1) + 0.5).astype(np.uint8) + np.uint8(FIRST)
     codes[values == MASKED] = HIDDEN
+    return codes
+
+
+def _count_codes(counts: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Within a cell: the most pairs on a pixel are the last colour, none is the ground."""
+    shown = np.log1p(counts)
+    top = float(shown.max()) or 1.0
+    codes = (shown * ((N_COLORS - 1) / top)).astype(np.uint8) + np.uint8(FIRST)
+    codes[counts == 0] = EMPTY
     return codes
 
 
@@ -90,8 +104,13 @@ def value_image(
     size : (height, width) in pixels of the device.
     """
     height, width = size
-    canvas = np.zeros(size, np.uint8)
     found = list(tiles)
+    faded = any(
+        isinstance(tile.values, Density) and tile.values.lit is not None
+        for kind in found
+        for tile in kind.values()
+    )
+    canvas = np.zeros(size, np.uint16 if faded else np.uint8)
     for place, rect in rects.items():
         x0, x1 = round(rect.left() * dpr), round(rect.right() * dpr)
         y0, y1 = round(rect.top() * dpr), round(rect.bottom() * dpr)

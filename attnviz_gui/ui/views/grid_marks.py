@@ -35,6 +35,11 @@ def marks_key(document: Document) -> tuple[Any, ...]:
     return document.selection, document.found
 
 
+def chosen(document: Document) -> tuple[Any, ...] | None:
+    """Return the same where something is selected or found, else None."""
+    return marks_key(document) if document.selection or document.found else None
+
+
 def marks_of_layers(document: Document) -> dict[int, Marks]:
     """Return what is selected or found among the visible tokens of each layer of the text.
 

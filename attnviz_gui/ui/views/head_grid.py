@@ -30,7 +30,7 @@ from attnviz_gui.ui.views.grid_image import (
     viridis,
 )
 from attnviz_gui.ui.views.grid_layout import Lattice, Order, Sight, order_of
-from attnviz_gui.ui.views.grid_marks import marks_key, marks_of_layers, veil
+from attnviz_gui.ui.views.grid_marks import chosen, marks_key, marks_of_layers, veil
 from attnviz_gui.ui.views.painted import STEPS, STILL, Choosable, PaintedView
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ class HeadGridView(PaintedView):
             *super()._slots(),
             (d.head_measures_changed, self._measures_changed),
             (d.wanted_changed, self._repaint),
+            (d.selection_changed, self.titled.emit),
+            (d.found_changed, self.titled.emit),
         )
 
     def stop(self) -> None:
@@ -358,8 +360,10 @@ class HeadGridView(PaintedView):
                 place = layer, head
                 part = self._part(place, pixels)
                 tile = coarse.get(place)
-                if tile is None or (
-                    kind.mode != "plane" and tile.part != part and not self._keeps(tile)
+                if (
+                    tile is None
+                    or self._stale(tile)
+                    or (kind.mode != "plane" and tile.part != part and not self._keeps(tile))
                 ):
                     wanted.append((place, part))
         if kind.mode == "plane" and kind.axes == "shared" and wanted:
@@ -373,6 +377,14 @@ class HeadGridView(PaintedView):
             return sum(r * c for r, c in zip(rows, columns, strict=True)) > MOST_SYNC
         values = tile.values
         return isinstance(values, np.ndarray) and values.shape == self._counts[tile.place]
+
+    def _chosen(self) -> tuple[Any, ...] | None:
+        """What is lit, where the cells themselves count it: in densities."""
+        return chosen(self.document) if self.choices["mode"] == "density" else None
+
+    def _stale(self, tile: Tile) -> bool:
+        """True where a density counts the pairs of another selection."""
+        return isinstance(tile.values, Density) and tile.chosen != self._chosen()
 
     def _part(self, place: Place, pixels: int) -> Part:
         n_queries, n_keys = self._counts[place]
@@ -404,7 +416,7 @@ class HeadGridView(PaintedView):
                     sides.append(((low, high), most))
                 part = Part(sides[0][0], sides[1][0], sides[0][1], sides[1][1])
             found = self._sharp.get(place)
-            if found is None or not _covers(found.part, part):
+            if found is None or self._stale(found) or not _covers(found.part, part):
                 wanted.append((place, part))
         return wanted
 
@@ -417,9 +429,17 @@ class HeadGridView(PaintedView):
         if not wanted:
             return
         asked = self._asked
-        if asked is not None and asked.kind == kind and set(wanted) <= set(asked.wanted):
+        lit = self._chosen()
+        if (
+            asked is not None
+            and (asked.kind, asked.chosen) == (kind, lit)
+            and set(wanted) <= set(asked.wanted)
+        ):
             return
-        request = MosaicRequest(picture.capture, picture.text, kind, tuple(wanted))
+        marks = {} if lit is None else marks_of_layers(self.document)
+        request = MosaicRequest(
+            picture.capture, picture.text, kind, tuple(wanted), chosen=lit, marks=marks
+        )
         self._asked = request
         self.compute(request, self)
         self.titled.emit()
@@ -689,7 +709,10 @@ class HeadGridView(PaintedView):
             return
         title, ticks = mode, self.scale().ticks
         if mode == "density":
-            title, ticks = "pairs", [(0.0, "1"), (1.0, "most")]
+            title = "pairs"
+            if self._chosen() is not None:
+                title = "selected" if self.document.selection else "found"
+            ticks = [(0.0, "1"), (1.0, "most")]
         elif mode == "measure":
             scale = self.scale()
             ends = scale.low, (scale.low + scale.high) / 2, scale.high
@@ -733,6 +756,8 @@ class HeadGridView(PaintedView):
             return "All heads"
         if kind is None:
             what = self.measure_title()
+            if chosen(self.document) is not None:
+                what += " · of whole heads, not of the selection alone"
         elif kind.mode == "attention":
             what = f"attention, {self._pixel(kind)}"
         elif kind.mode == "plane":
@@ -740,12 +765,17 @@ class HeadGridView(PaintedView):
             what = f"queries and keys, {own}, a = 0, c = 1"
         else:
             what = "pairs by q·k and |q − k|, log colour, limits of each its own"
+            if self._chosen() is not None:
+                what += " · coloured: the selected or found pairs, pale: all"
         order = ORDER_WORDS[self.order].format(self.measure_title())
         if self.order != "none" and not self.values():
             order = ""
         more = [f"sorted: {order}"] if order else []
         if self.limit is not None:
             more.append(f"dimmed: {self.measure_title()} ≤ {number(self.limit)}")
+        if self.document.options.together and len(picture.capture.texts) > 1:
+            # Other panels show all texts meanwhile.
+            what = f"text {picture.text + 1} of {len(picture.capture.texts)} · {what}"
         return " · ".join([f"All heads  {what}", *more])
 
     def _pixel(self, kind: Kind) -> str:
