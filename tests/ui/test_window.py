@@ -410,6 +410,30 @@ def test_the_middle_of_each_slider_is_its_resting_value(still):
     assert still.document.sliders.scale == 1.0
 
 
+def test_c_goes_from_a_tenth_to_ten_by_equal_ratios(still):
+    slider = child(still, "scale_slider")
+    found = []
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        slider.setValue(round(share * slider.maximum()))
+        found.append(still.document.sliders.scale)
+    np.testing.assert_allclose(found, [0.1, 10**-0.5, 1, 10**0.5, 10], rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1900, 700), (1100, 1000)])
+def test_a_unit_of_the_plane_is_as_long_across_as_down(qtbot, still, size):
+    """Measured on the points as they are drawn, before and after a zoom along one axis."""
+    still.resize(*size)
+    still.document.move(t=0.3, scale=0.4)
+    qtbot.wait(20)
+    still.grab()
+    plane = still.embedding.right
+    for _ in range(2):
+        across, down = np.ptp(plane.drawing.pixels(), axis=0) / np.ptp(plane.drawing.xy, axis=0)
+        assert across == pytest.approx(down, rel=1e-9)
+        plane.box.scaleBy((0.5, 1.0))
+        still.grab()
+
+
 def test_fit_and_reset(qtbot, window):
     d = window.document
     before = d.picture.before.correlation
