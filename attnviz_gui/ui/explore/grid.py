@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
@@ -22,6 +23,8 @@ from attnviz_gui.ui.parts import Part, PartDock
 from attnviz_gui.ui.signals import quiet
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QResizeEvent
+
     from attnviz_gui.jobs.mosaic import MosaicRequest
     from attnviz_gui.ui.explore.view_panel import ViewPanel
     from attnviz_gui.ui.main_window import MainWindow
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.views.head_grid import HeadGridView
 
 TITLE = "All heads"
+TIGHT = "QToolButton { padding-left: 3px; padding-right: 3px; }"
 ORDERS = (
     ("none", "in order", "Layers and heads as they are numbered."),
     ("layers", "sort layers", "Layers from the largest mean of the measure to the least."),
@@ -69,7 +73,7 @@ class HeadGridPart(Part):
         self.bar = QProgressBar()
         self.bar.setObjectName("head_grid_progress")
         self.bar.setTextVisible(False)
-        self.bar.setMaximumWidth(90)
+        self.bar.setFixedWidth(40)
         self.bar.setMaximumHeight(10)
         self.bar.setAccessibleName("Heads that are drawn")
         self.bar.setToolTip("How many heads are drawn.")
@@ -77,10 +81,24 @@ class HeadGridPart(Part):
         self.button.setObjectName("head_grid_cancel")
         self.button.setAccessibleName("Cancel or go on")
         self.button.setToolTip("Stop; the heads that are drawn stay.")
+        self.button.setFixedWidth(58)
         self.button.clicked.connect(self.toggle)
+        # Their room is kept: a row that comes and goes changes the cells' size, which asks anew.
+        for widget in (self.bar, self.button):
+            policy = widget.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)
+            widget.setSizePolicy(policy)
         panel = self.panel = ViewPanel(self.window, view, TITLE)
-        panel.add_option(self.bar)
-        panel.add_option(self.button)
+        beside = QWidget()
+        row = QHBoxLayout(beside)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(6)
+        for widget in (panel.picks["pool"], panel.picks["axes"], self.bar, self.button):
+            panel.row.removeWidget(widget)
+            row.addWidget(widget)
+        row.addStretch(1)
+        panel.row.insertWidget(0, Fold(panel.picks["mode"], beside), 1)
+        panel.row.setStretch(panel.row.count() - 1, 0)
         self.choices = GridChoices(view)
         layout: Any = panel.layout()
         layout.insertWidget(2, self.choices)
@@ -156,6 +174,52 @@ class HeadGridPart(Part):
             self.panel.stop()
 
 
+class Fold(QWidget):
+    """Two groups of controls side by side; one below the other where words would be cut short."""
+
+    def __init__(self, first: QWidget, second: QWidget) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+        self._wide = 0  # of the first, with all the room that its words are given
+        self._tight = False
+        box = self._box = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(6)
+        box.addWidget(first, 0, Qt.AlignmentFlag.AlignLeft)
+        box.addWidget(second, 1)
+
+    def minimumSizeHint(self) -> QSize:
+        """As narrow as the wider of the two: folding makes the room."""
+        hints = self.first.minimumSizeHint(), self.second.minimumSizeHint()
+        wide = min(max(hint.width() for hint in hints), 280)
+        return QSize(wide, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fold, or unfold."""
+        super().resizeEvent(event)
+        self.fold()
+
+    def event(self, event: QEvent) -> bool:
+        """Fold where a control has come or gone."""
+        done = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.fold()
+        return done
+
+    def fold(self) -> None:
+        """Stand side by side only where both have room; alone, its words move together."""
+        if not self._tight:
+            self._wide = self.first.sizeHint().width()
+        if (tight := self.width() < self._wide) != self._tight:
+            self._tight = tight
+            self.first.setStyleSheet(TIGHT if tight else "")
+        needed = self.first.sizeHint().width() + self.second.sizeHint().width() + 6
+        way = QBoxLayout.Direction
+        want = way.LeftToRight if needed <= self.width() else way.TopToBottom
+        if self._box.direction() != want:
+            self._box.setDirection(want)
+
+
 class GridChoices(QWidget):
     """A measure, whether it sorts, and the least that is not dimmed."""
 
@@ -194,9 +258,18 @@ class GridChoices(QWidget):
         row.setSpacing(6)
         word = QLabel("measure")
         word.setProperty("quiet", True)
-        for widget in (word, self.measure, self.order, self.dim, self.limit):
-            row.addWidget(widget)
-        row.addStretch(1)
+        groups = QWidget(), QWidget()
+        parts: tuple[tuple[QWidget, ...], ...] = (
+            (word, self.measure, self.order), (self.dim, self.limit)
+        )  # fmt: skip
+        for group, widgets in zip(groups, parts, strict=True):
+            inner = QHBoxLayout(group)
+            inner.setContentsMargins(0, 0, 0, 0)
+            inner.setSpacing(6)
+            for widget in widgets:
+                inner.addWidget(widget)
+            inner.addStretch(1)
+        row.addWidget(Fold(*groups), 1)
         self.measure.currentIndexChanged.connect(self._chosen)
         self.order.currentIndexChanged.connect(
             lambda i: self.view.choose_order(self.order.itemData(i))

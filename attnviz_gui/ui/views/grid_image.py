@@ -48,15 +48,19 @@ def masked_color(theme: Theme) -> QColor:
 
 
 def table(theme: Theme) -> npt.NDArray[np.uint32]:
-    """Return the colour of each code, (512,) as 0xffRRGGBB; from `FADED` on, the same but pale."""
+    """Return the colour of each code, (512,) as 0xffRRGGBB; from `FADED` on, grey."""
     ground = theme.color("ground")
     quiet = [ground, mix(ground, theme.color("faint"), 0.3), masked_color(theme)]
     rgb = [(color.red(), color.green(), color.blue()) for color in quiet]
     colors = np.vstack([rgb, viridis()]).astype(np.uint32)
-    back = np.array(rgb[GROUND])
-    pale = (colors + (back - colors.astype(float)) * PALE).round().astype(np.uint32)
-    pale[:FIRST] = colors[:FIRST]
-    colors = np.vstack([colors, pale])
+    # Grey, as pale colours would be read as others of the scale.
+    cell, ink = (
+        np.array([c.red(), c.green(), c.blue()], float)
+        for c in (quiet[EMPTY], theme.color("muted"))
+    )
+    strength = np.linspace(0.15, 0.5, N_COLORS)[:, None]
+    grey = (cell + (ink - cell) * strength).round().astype(np.uint32)
+    colors = np.vstack([colors, colors[:FIRST], grey])
     whole = np.uint32(0xFF000000) | colors[:, 0] << 16 | colors[:, 1] << 8 | colors[:, 2]
     return whole.astype(np.uint32)
 
@@ -68,7 +72,7 @@ def codes_of(tile: Tile, scale: ColorScale) -> Codes:
         codes = _count_codes(values.counts)
         if values.lit is None:
             return codes
-        # The selected pairs by themselves, over a pale picture of all.
+        # The selected pairs by themselves, over a grey picture of all.
         faded = codes.astype(np.uint16) + np.uint16(FADED)
         return np.where(values.lit > 0, _count_codes(values.lit), faded)
     assert isinstance(values, np.ndarray)

@@ -92,7 +92,7 @@ class HeadGridView(PaintedView):
             (
                 ("shared", "one space", "One plane for all heads, each brought to the same size: "
                  "one PCA, the same limits."),
-                ("own", "each its own", "Each head has its own PCA and limits."),
+                ("own", "its own", "Each head has its own PCA and limits."),
             ),
         ),
     )  # fmt: skip
@@ -213,7 +213,8 @@ class HeadGridView(PaintedView):
     def draw_picture(self) -> None:
         """Take another capture or text: its cells are none of those before."""
         picture = self.document.picture
-        assert picture is not None
+        if picture is None:  # a choice that is made before anything is on show
+            return
         capture = picture.capture
         if self._of is None or self._of() is not capture or self._text != picture.text:
             if self._asked is not None:
@@ -766,7 +767,7 @@ class HeadGridView(PaintedView):
         else:
             what = "pairs by q·k and |q − k|, log colour, limits of each its own"
             if self._chosen() is not None:
-                what += " · coloured: the selected or found pairs, pale: all"
+                what += " · coloured: the selected or found pairs, grey: all"
         order = ORDER_WORDS[self.order].format(self.measure_title())
         if self.order != "none" and not self.values():
             order = ""
