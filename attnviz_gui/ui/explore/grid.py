@@ -84,10 +84,10 @@ class HeadGridPart(Part):
         self.button.setFixedWidth(58)
         self.button.clicked.connect(self.toggle)
         # Their room is kept: a row that comes and goes changes the cells' size, which asks anew.
-        for widget in (self.bar, self.button):
-            policy = widget.sizePolicy()
+        for each in (self.bar, self.button):
+            policy = each.sizePolicy()
             policy.setRetainSizeWhenHidden(True)
-            widget.setSizePolicy(policy)
+            each.setSizePolicy(policy)
         panel = self.panel = ViewPanel(self.window, view, TITLE)
         beside = QWidget()
         row = QHBoxLayout(beside)

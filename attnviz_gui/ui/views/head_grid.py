@@ -13,7 +13,7 @@ from weakref import ref
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, QTimer
-from PySide6.QtGui import QFontMetricsF, QImage, QKeyEvent, QPainter, QPen
+from PySide6.QtGui import QFontMetricsF, QImage, QKeyEvent, QPainter
 
 from attnviz_gui.analysis.catalogue import CATALOGUE
 from attnviz_gui.analysis.mosaic import MASKED, Density, Part, visible
@@ -29,6 +29,7 @@ from attnviz_gui.ui.views.grid_image import (
     value_image,
     viridis,
 )
+from attnviz_gui.ui.views.grid_labels import paint_frames, paint_labels
 from attnviz_gui.ui.views.grid_layout import Lattice, Order, Sight, order_of
 from attnviz_gui.ui.views.grid_marks import chosen, marks_key, marks_of_layers, veil
 from attnviz_gui.ui.views.painted import STEPS, STILL, Choosable, PaintedView
@@ -551,9 +552,14 @@ class HeadGridView(PaintedView):
                 if self._whole is not None:
                     self._draw_moved(p, Sight(), self._whole[1])
                 self._draw_moved(p, sight, image)
-        self._paint_frames(p, lattice)
+        picture = self.document.picture
+        assert picture is not None
+        here = picture.layer, picture.head
+        framed = here if picture.mix is None else None
+        cursor = None if self.cursor_ == here else self.cursor_
+        paint_frames(p, lattice, self.sight, self.theme, framed, cursor)
         p.restore()
-        self._paint_labels(p, body, lattice)
+        paint_labels(p, body, lattice, self.sight, self.theme, here)
         self._paint_legend(p, body, lattice)
 
     def _draw_moved(self, p: QPainter, of: Sight, image: QImage) -> None:
@@ -630,61 +636,6 @@ class HeadGridView(PaintedView):
             if metrics.horizontalAdvance(words) + 4 <= rect.width() and rect.height() > 14:
                 p.setPen(ink_on(color))
                 p.drawText(rect, Qt.AlignmentFlag.AlignCenter, words)
-
-    def _paint_frames(self, p: QPainter, lattice: Lattice) -> None:
-        picture = self.document.picture
-        assert picture is not None
-        p.setBrush(Qt.BrushStyle.NoBrush)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-        here = picture.layer, picture.head
-        if here in lattice.cells and picture.mix is None:
-            p.setPen(QPen(self.theme.color("watched"), 2, j=Qt.PenJoinStyle.MiterJoin))
-            p.drawRect(self.sight.rect(lattice, here).adjusted(-1, -1, 1, 1))
-        if self.cursor_ is not None and self.cursor_ != here and self.cursor_ in lattice.cells:
-            pen = QPen(self.theme.color("text"), 2, Qt.PenStyle.DotLine)
-            p.setPen(pen)
-            p.drawRect(self.sight.rect(lattice, self.cursor_).adjusted(-1, -1, 1, 1))
-        p.setRenderHint(QPainter.RenderHint.Antialiasing, True)
-
-    def _paint_labels(self, p: QPainter, body: QRectF, lattice: Lattice) -> None:
-        """Write layers and heads beside the cells in sight: as many as have room."""
-        picture, sight = self.document.picture, self.sight
-        assert picture is not None
-        metrics = QFontMetricsF(font(SMALL))
-        line = metrics.height()
-        pitch, side = lattice.pitch * sight.scale, lattice.side * sight.scale
-        muted, text = self.theme.color("muted"), self.theme.color("text")
-        every = _every(1.05 * line / pitch)
-        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        for row, (top, (layer, _)) in enumerate(zip(lattice.tops, lattice.rows, strict=True)):
-            low, high = top * sight.scale - sight.y, top * sight.scale - sight.y + side
-            low, high = max(low, 0.0), min(high, body.height())
-            if high - low < min(line, side) * 0.8 or row % every:
-                continue
-            p.setPen(text if layer == picture.layer else muted)
-            at = QRectF(0, body.top() + (low + high - line) / 2, body.left() - 5, line)
-            p.drawText(at, right, f"L{layer}")
-        n = lattice.order.n_columns
-        columns = lattice.order.columns
-        words = [f"{i + 1}." for i in range(n)] if columns is None else [f"H{h}" for h in columns]
-        room = max(metrics.horizontalAdvance(word) for word in words) + 6
-        every = _every(room / pitch)
-        for column in range(0, n, every):
-            low = column * pitch - sight.x
-            low, high = max(low, 0.0), min(low + side, body.width())
-            if high - low < min(room, side) * 0.6:
-                continue
-            mine = columns is not None and columns[column] == picture.head
-            p.setPen(text if mine else muted)
-            middle = body.left() + (low + high) / 2
-            at = QRectF(middle - room, body.top() - line - 2, 2 * room, line)
-            p.drawText(at, Qt.AlignmentFlag.AlignCenter, words[column])
-        p.setPen(muted)
-        for y, label in lattice.headings:
-            at_y = y * sight.scale - sight.y + (lattice.heading * (sight.scale - 1))
-            if 0 <= at_y <= body.height() - line:
-                at = QRectF(body.left(), body.top() + at_y + 1, body.width(), line)
-                p.drawText(at, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, label)
 
     def _paint_legend(self, p: QPainter, body: QRectF, lattice: Lattice) -> None:
         """Draw the colours beside the cells, with what they stand for."""
@@ -1049,9 +1000,3 @@ def _covers(found: Part, wanted: Part) -> bool:
             part.columns[1] - part.columns[0])) for part in (found, wanted)
     ]  # fmt: skip
     return all(0.98 * w <= h for h, w in zip(*density, strict=True))
-
-
-def _every(need: float) -> int:
-    """Return of how many labels one has room."""
-    steps = (1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100)
-    return next((n for n in steps if n >= need), max(math.ceil(need), 1))
