@@ -145,7 +145,7 @@ class PlaneOptions(QWidget):
         self.norm.setObjectName("size_by_norm")
         self.norm.setAccessibleName("Size of the points by their norm")
         self.norm.setToolTip("Longer queries and keys are larger points.")
-        rows = QVBoxLayout(self)
+        rows = self._rows = QVBoxLayout(self)
         rows.setContentsMargins(8, 0, 8, 2)
         rows.setSpacing(_BETWEEN)
         self._lines = QHBoxLayout()
@@ -222,7 +222,7 @@ class PlaneOptions(QWidget):
 
     def _fold(self) -> None:
         needed = self.plane.sizeHint().width() + self._lines.sizeHint().width() + _APART
-        margins = self.layout().contentsMargins()
+        margins = self._rows.contentsMargins()
         wide = needed <= self.width() - margins.left() - margins.right()
         way = QBoxLayout.Direction
         self._first.setDirection(way.LeftToRight if wide else way.TopToBottom)
