@@ -76,6 +76,8 @@ if TYPE_CHECKING:
 BLOCK = 1 << 15
 # |y|² or a variance below this share of the terms it is made of: digits are lost.
 CANCELLED = 1e-4
+# |k + a|² below this share of |k|²: what the mean of the keys was rounded by counts.
+OPPOSITE = 4e-8
 # What the rounding of a pair may change of r, in standard deviations: beyond it double precision
 # does not do.
 MOST_ROUNDING = 1e-11
@@ -202,6 +204,7 @@ class PairMoments:
         self._e[:, 0] = -0.5 * np.einsum("td,td->t", unit, unit)
         self._e -= self._e.mean(axis=0)
         centred = k - self._key_mean
+        self._near_opposite = OPPOSITE * np.einsum("td,td->t", k, k)
         self._x_of_key = centred @ self._query_mean  # mean(q).κ_j, (T_k,)
         kappa = self._kappa = self._turn(centred)  # (T_k, d)
         self._size_of_key = np.einsum("td,td->t", kappa, kappa)
@@ -305,7 +308,7 @@ class PairMoments:
         if reach > 0:
             lowest -= products[1] ** 2 / (4 * (1 - CANCELLED) * reach)
         # With room for the rounding of the terms; keys are looked at one by one later.
-        risky = np.flatnonzero(lowest <= CANCELLED * size)
+        risky = np.flatnonzero(lowest <= np.maximum(CANCELLED * size, self._near_opposite))
 
         p, e = self._p @ ways.T, self._e @ ways.T  # (T_q, 2)
         columns = np.empty((len(p), 13))
@@ -389,7 +392,10 @@ class PairMoments:
         lost = np.zeros(len(t), dtype=bool)
         if line.risky.size:
             length2 = v2[:, line.risky]
-            near_zero = length2 <= CANCELLED * (self._size_of_key[line.risky] + b_size[:, None])
+            near_zero = length2 <= np.maximum(
+                CANCELLED * (self._size_of_key[line.risky] + b_size[:, None]),
+                self._near_opposite[line.risky],
+            )
             lost |= near_zero.any(axis=1)
             v2[:, line.risky] = np.where(near_zero, 1, length2)
         np.sqrt(v2, out=v)

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 EQUAL_SQUARED = "all Euclidean distances are equal"
 # A variance below this share of the terms it is made of: digits are lost.
 CANCELLED = 1e-4
+# |k + a| of all keys below this share of |k|: what the mean of the keys was rounded by counts.
+OPPOSITE = 2e-4
 # What the rounding of a pair may change of r, in standard deviations: beyond it double precision
 # does not do.
 MOST_ROUNDING = 1e-11
@@ -159,15 +161,20 @@ class _Moments:
             nearest = float(start @ direction) / reach
             start, s = start - nearest * direction, position + nearest
         table, lost = self._polynomials(start, direction, s, scale)
+        b = start + s[:, None] * direction
+        b_size = np.einsum("nd,nd->n", b, b)
+        reach_of_keys = float(lengths(self._kappa).max())
+        lost |= reach_of_keys + np.sqrt(b_size) <= OPPOSITE * float(lengths(self._raw_key).max())
         for i in np.flatnonzero(lost):
             shift = base + position[i] * direction
-            table[:, i] = self._from_pairs(start + s[i] * direction, float(scale[i]), shift)
-        b = start + s[:, None] * direction
+            # Without the way along the line, whose rounding counts where a shift undoes the keys.
+            b[i] = self._key_mean + shift
+            table[:, i] = self._from_pairs(b[i], float(scale[i]), shift)
         b_size = np.einsum("nd,nd->n", b, b)
         constant = b @ self._query_mean
         table[1] += constant
         table[2] -= scale**2 * self._u_constant + b_size / scale**2 - 2 * constant
-        longest = lengths(self._kappa).max() + np.sqrt(b_size)  # no k + a is longer
+        longest = reach_of_keys + np.sqrt(b_size)  # no k + a is longer
         table[6] = self._query_size * longest
         return Sums(table), (scale * self._query_size + longest / scale) ** 2
 
