@@ -239,6 +239,20 @@ def _best_of_map(land: Landscape, along: Float64, scales: Float64, values: Float
             k = int(np.nanargmax(found))
             t, c, best = float(grid_t[k]), float(grid_c[k]), float(found[k])
         step_t, step_c = step_t / 2, step_c**0.5
+    # Halved steps need not arrive at an end of a that a narrow ridge leads to: there c alone.
+    for end, row in ((float(along[0]), values[0]), (float(along[-1]), values[-1])):
+        if np.isnan(row).all():
+            continue
+        at, step = float(scales[np.nanargmax(row)]), float(scales[1] / scales[0])
+        for _ in range(_rounds(land, 4)):
+            cs = np.clip(at * step ** np.linspace(-1, 1, FINE), scales[0], scales[-1])
+            found = land.value(np.full(FINE, end), cs).value
+            if np.isnan(found).all():
+                break
+            k = int(np.nanargmax(found))
+            at, step = float(cs[k]), step ** (2 / (FINE - 1))
+            if found[k] > best:
+                t, c, best = end, at, float(found[k])
     edges: tuple[str, ...] = ("t",) if t in (along[0], along[-1]) else ()
     if c in (scales[0], scales[-1]):
         edges += ("c",)

@@ -12,6 +12,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtWidgets import QApplication
 
 from attnviz_gui.geometry.correlation import OBJECTIVES, correlate
+from attnviz_gui.geometry.fit import fit
 from attnviz_gui.geometry.landscape import Landscape
 from attnviz_gui.geometry.normalization import Normalization, shift_range
 from attnviz_gui.geometry.transforms import balancing
@@ -411,3 +412,16 @@ def test_every_sample_is_the_objective_of_the_vectors_there(objective):
         assert value == pytest.approx(expected, abs=1e-9, nan_ok=True)
     assert curve.best.value >= np.nanmax(curve.values)
     assert curve.value_at(curve.best.t, curve.best.scale)[0] == pytest.approx(curve.best.value)
+
+
+@pytest.mark.parametrize(("layer", "head"), [(0, 0), (1, 7), (2, 6), (3, 9), (4, 8)])
+def test_a_ridge_of_the_map_is_followed_to_the_end_of_a(capybara, layer, head):
+    document = Document()
+    document.open(capybara)
+    document.show_head(layer, head)
+    live = document.picture.live
+    found = fit(document.picture.source, "euclidean")
+    best = compute(Question(live, "euclidean", "constant", *shift_range("constant", live.key))).best
+    assert "t" in found.edges
+    assert best is not None and best.edges == found.edges
+    assert best.value == pytest.approx(found.value, abs=1e-4)
