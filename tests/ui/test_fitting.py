@@ -254,3 +254,12 @@ def test_another_capture_ends_the_answers_of_the_last_one(qtbot, window):
     window.document.open(random_capture(6))
     assert not window.fitting.answerer.running
     assert not window.honesty.answered
+
+
+def test_a_list_of_shifts_is_not_offered_to_be_widened(qtbot, capybara):
+    for window in opened(qtbot, MainWindow(capture=capybara)):
+        choose(window, "objective_select", "article")
+        press_fit(qtbot, window)
+        assert window.document.fit_here.edges == ("t",)
+        assert "end of the range" in line(window)
+        assert "widen" not in line(window)

@@ -215,7 +215,9 @@ class NormalizationPanel(QGroupBox):
             line += " The sliders were moved meanwhile and stay."
         if fit.edges:
             line += f" It lies at the end of the range{_of(fit)}; there may be a better one beyond."
-            if "t" in fit.edges and self.shift.reach < MOST_SHIFT:
+            # What chooses from a list of its own, as `article`, has no range to widen.
+            listed = fit.mode == "constant" and OBJECTIVES[fit.objective].candidates is not None
+            if "t" in fit.edges and not listed and self.shift.reach < MOST_SHIFT:
                 line += ' <a href="widen">Widen and fit again</a>'
         self.say(line)
 
