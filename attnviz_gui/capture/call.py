@@ -17,6 +17,7 @@ Both contexts leave no trace on the model, also when the run in them fails.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
 
     import torch
 
+# What families call their attentions to another sequence, and what stands in a path only where
+# there is none. Keys are also fewer or more than queries where an attention to the same sequence
+# shortens them (images), looks back at a cache, or pools its queries.
 _CROSS = ("encdecattention", "encoder_attn", "crossattention", "cross_attn", "cross_attention")
-
+_SELF = "self"
+_ONE_SEQUENCE = re.compile(r"(^|[._])(encoders?|stages?)([._]|$)")
 
 _TAKEN: ContextVar[bool] = ContextVar("attnviz_taken", default=False)
 
@@ -138,5 +143,8 @@ class Call(NamedTuple):
         if self.kind is not None:
             return self.kind == "cross"
         name = self.place.name.lower()
-        n_keys = self.key.shape[2] - len(self.extra_keys)
-        return any(word in name for word in _CROSS) or self.query.shape[2] != n_keys
+        if any(word in name for word in _CROSS):
+            return True
+        if _SELF in name or ("decoder" not in name and _ONE_SEQUENCE.search(name)):
+            return False
+        return self.query.shape[2] != self.key.shape[2] - len(self.extra_keys)

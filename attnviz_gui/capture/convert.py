@@ -51,7 +51,11 @@ def _stack(call: Call, *, two: bool) -> str:
         return call.stack
     if not two:
         return ""
-    return "decoder" if call.cross or "decoder" in call.place.name.lower() else "encoder"
+    name = call.place.name.lower()
+    if "decoder" in name:
+        return "decoder"
+    # An attention to another text may also stand in an encoder, of two kinds of input.
+    return "decoder" if call.cross and "encoder." not in name else "encoder"
 
 
 def convert(
