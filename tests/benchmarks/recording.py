@@ -51,7 +51,7 @@ def rows() -> list[tuple[Any, ...]]:
     from attnviz_gui.capture.models import load_model
     from attnviz_gui.capture.recorder import record
     from attnviz_gui.capture.tokens import encode
-    from attnviz_gui.capture.ways import interface
+    from attnviz_gui.capture.ways import ending
 
     model = load_model("bundled", device="cpu")
     found: list[tuple[Any, ...]] = []
@@ -75,7 +75,7 @@ def rows() -> list[tuple[Any, ...]]:
             assert len(record(model, text).layers) == 6
 
         def first(text: str = text) -> None:
-            interface._SEEN.clear()  # a model's first run goes on beyond its last attention
+            ending.forget()  # a model's first run goes on beyond its last attention
             assert len(record(model, text).layers) == 6
 
         found += [

@@ -12,7 +12,7 @@ import transformers
 
 import attnviz_gui
 from attnviz_gui.capture.models import load_model
-from attnviz_gui.capture.ways import interface, own
+from attnviz_gui.capture.ways import ending, interface, own
 from attnviz_gui.errors import InputError
 from tests.capture.tiny import FAMILIES, TEXT, byte_tokenizer, tiny_folder, tiny_model
 
@@ -156,7 +156,7 @@ def test_in_parts_as_in_one_call(family: str, monkeypatch: pytest.MonkeyPatch) -
     outputs = {}
     for chunk in (1 << 30, 1):  # at once; as few rows as there may be
         monkeypatch.setattr(own, "_CORE_CHUNK", chunk)
-        interface._SEEN.clear()  # a second run would end with its last attention
+        ending.forget()  # a second run would end with its last attention
         with torch.no_grad(), interface.recording(model, lambda call: None):
             outputs[chunk] = model(**inputs).last_hidden_state
     model.set_attn_implementation("eager")

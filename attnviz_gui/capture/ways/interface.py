@@ -6,8 +6,7 @@ the model is set to its own (eager) attention, and a function of ours stands in 
 it notes what it is handed and then calls the family's own. So whatever else a family does for its
 eager attention (its mask, its extras) is done as the family does it.
 
-A run of a model that has been run before ends with its last attention: what comes after it, a
-sixth of a 6-layer BERT, changes nothing that is recorded.
+A run of a model that has been run before ends with its last attention (`ending`).
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ import torch
 from attnviz_gui.capture.call import Call, OtherWay, Place, taking
 from attnviz_gui.capture.drawn import as_drawn, noting_drawn
 from attnviz_gui.capture.ways import rotary
+from attnviz_gui.capture.ways.ending import Ended, Ending
 from attnviz_gui.capture.ways.extras import extra_key, sink_of
 from attnviz_gui.capture.ways.own import Plain, own_attention
 from attnviz_gui.capture.ways.stacks import stacks
@@ -48,15 +48,6 @@ _ROWS = {
     "input_features": 3, "input_values": 2, "hidden_states": 3,
 }  # fmt: skip
 
-# What a model's last whole run was given and came to, and the names of its modules then.
-_SEEN: WeakKeyDictionary[torch.nn.Module, tuple[object, tuple[str, ...], tuple[Place, ...]]] = (
-    WeakKeyDictionary()
-)
-
-
-class _Ended(BaseException):
-    """The last attention was noted; no `Exception`, so that no model takes it for a failure."""
-
 
 class _Run:
     """The run that is read in this context."""
@@ -66,7 +57,7 @@ class _Run:
         self.names = {id(module): name for name, module in model.named_modules()}
         self.often: Counter[str] = Counter()
         self.rows: int | None = None  # texts, images ... in the batch; None: not known
-        self.given: object = None
+        self.ending = Ending(model)
         self._last_one: tuple[Any, ...] = (None, None, None)
 
     def starts(self, _model: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
@@ -79,8 +70,7 @@ class _Run:
         likely = (t for n, t in tensors.items() if n not in _ROWS and t.ndim >= 2)
         first = next(sure, next(likely, None))
         self.rows = None if first is None else first.shape[0]
-        # Texts of any length come to the same attentions; of images and sounds nobody knows.
-        self.given = [(n, t.shape if t.is_floating_point() else 0) for n, t in tensors.items()]
+        self.ending.starts(tensors)
 
     def misses(self, module: torch.nn.Module, _arguments: Any) -> None:
         """An attention begins that does not go through the interface."""
@@ -133,10 +123,8 @@ class _Recording(_Run):
         self.plain = Plain()
         self.takes: dict[Callable[..., Any], frozenset[str]] = {}
         self.stacks = stacks(self.names[id(module)] for module in found)
-        self.places: list[Place] = []
         self.rotations = rotary.Rotations()
         self.free: dict[tuple[int, ...], torch.Tensor] = {}  # masks of windows that hide nothing
-        self.hooked = _watched(model)
 
     def attention(
         self, own: Callable[..., Any], module: torch.nn.Module, query: torch.Tensor,
@@ -145,25 +133,12 @@ class _Recording(_Run):
         if self.told(module, query, key):
             return own_attention(own, module, query, key, value, mask, extras), None
         call = self._call(own, module, query, key, value, mask, extras)
-        self.places.append(call.place)
         self.on_call(call)
-        if not self.hooked and self._last():
-            raise _Ended
+        if self.ending.last(call.place):
+            raise Ended
         usual = call.softcap is None and call.sink is None and not call.extra_keys
         plain = self.plain if usual and call.bias is None else None
         return own_attention(own, module, query, key, value, mask, extras, plain), None
-
-    def finish(self) -> None:
-        """The model ran to its end: the next run need not."""
-        _SEEN[self.model] = self.given, tuple(self.names.values()), tuple(self.places)
-
-    def _last(self) -> bool:
-        given, names, places = _SEEN.get(self.model, (None, (), ()))
-        return (
-            tuple(self.places) == places
-            and names == tuple(self.names.values())
-            and given == self.given
-        )
 
     def _call(
         self, own: Callable[..., Any], module: torch.nn.Module, query: torch.Tensor,
@@ -280,11 +255,6 @@ def _stand_in(own: Callable[..., Any]) -> Callable[..., Any]:
     return attention
 
 
-def _watched(model: torch.nn.Module) -> bool:
-    """Return whether something waits for the ends of modules: a caller's hooks, weights on loan."""
-    return any(m._forward_hooks or "_hf_hook" in m.__dict__ for m in model.modules())
-
-
 def family(model: torch.nn.Module) -> str:
     """Return the name of a model's family, ``bert``, or its class."""
     name = getattr(getattr(model, "config", None), "model_type", "")
@@ -345,8 +315,8 @@ def recording(
     ):
         try:
             yield
-            run.finish()
-        except _Ended:
+            run.ending.whole()
+        except Ended:
             pass
 
 

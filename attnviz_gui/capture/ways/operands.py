@@ -18,7 +18,7 @@ guessed.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,6 +26,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from attnviz_gui.capture.call import Call, Place, taken
 from attnviz_gui.capture.drawn import as_drawn, noting_drawn
+from attnviz_gui.capture.ways.ending import Ended, Ending
 from attnviz_gui.capture.ways.explain import Explained, Shared, explain, own_weights
 from attnviz_gui.capture.ways.frames import Frame, Frames, common
 from attnviz_gui.capture.ways.heads import Rows
@@ -70,7 +71,7 @@ def recording(
     InputError
         When the model has attention that queries and keys do not explain.
     """
-    with noting_drawn(model):
+    with noting_drawn(model), suppress(Ended):
         yield from _followed(_Recording(model, on_call, rest))
 
 
@@ -107,6 +108,7 @@ def _followed(run: _Run) -> Iterator[None]:
         with trace:
             yield
         run.finish()
+    run.whole()
 
 
 class _Pending:
@@ -209,6 +211,9 @@ class _Run:
             pending.done = True
         self._hand_on()
 
+    def whole(self) -> None:
+        """The model ran to its end, and nothing was refused."""
+
     def _ended(self, frame: Frame) -> None:
         """A module ended: what it has not multiplied with values by now, it will not."""
         for pending in self.pending:
@@ -272,6 +277,9 @@ class _Recording(_Run):
         self._on_call = on_call
         self._shared = Shared()
         self._sums = Sums()
+        # Another way may read more of the run, and a caller's own code may do anything.
+        whole = rest or not isinstance(model, PreTrainedModel)
+        self._ending = None if whole else Ending(model)
 
     def _read(
         self, pending: _Pending, origin: Origin, entries: torch.Tensor, result: torch.Tensor
@@ -289,6 +297,16 @@ class _Recording(_Run):
         call = split.call(place, found, pending.value, self._shared)
         kind = "cross" if _takes_another(pending.frame) else None
         self._on_call(call._replace(kind=kind))
+        if self._ending is None:
+            return
+        if self.frames.root is not None and self.frames.root.inputs:
+            self._ending.starts(self.frames.root.inputs)
+        if self._ending.last(place) and not self.pending:
+            raise Ended
+
+    def whole(self) -> None:
+        if self._ending is not None:
+            self._ending.whole()
 
 
 class _Watching(_Run):
