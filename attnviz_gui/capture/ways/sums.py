@@ -185,20 +185,29 @@ def _sum(
 ) -> Sum | None:
     """Return the sum of parts; None where it is not clear what may not be seen."""
     added: torch.Tensor | None = None
+    own = False  # whether `added` is memory of our own, to be written to
     for part in parts:
         try:
             tensor = move(part.tensor.expand(part.shape), origin.chain[len(part.chain) :])
         except RuntimeError:
             return None
         tensor = found.arrange(tensor)
+        one = _one_head(tensor)
+        tensor = tensor if one is None else one  # a mask: a matrix, not one for each head
         if part.fill is None:
-            tensor = tensor.float() * part.factor if part.factor != 1 else tensor.float()
-            added = tensor if added is None else added + tensor
+            plain = part.factor == 1
+            tensor = tensor.float() if plain else tensor.float() * part.factor
+            if added is None:
+                added, own = tensor, not plain
+            elif own and len(added) >= len(tensor):
+                added += tensor
+            else:
+                added, own = added + tensor, True
         elif part.fill > FAR_DOWN:
             return None
         else:
             nothing = torch.zeros((), device=tensor.device) if added is None else added
-            added = torch.where(tensor, part.fill, nothing)
+            added, own = torch.where(tensor, part.fill, nothing), True
     if added is None:
         return Sum(None, None, torch.inf)
     one = _one_head(added)
