@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Beyond this, sums of fourth powers leave double precision; no model comes near (float32: 3e38).
 LARGEST = 1e60
+SMALLEST = 1e-60
 
 
 def as_float64(values: npt.ArrayLike, what: str) -> Float64:
@@ -88,3 +89,12 @@ def as_mask(
 def in_range(*arrays: Float64) -> bool:
     """Return whether all numbers are finite and none is beyond `LARGEST`."""
     return all(bool(np.abs(array).max(initial=0) <= LARGEST) for array in arrays)
+
+
+def squarable(*arrays: Float64) -> bool:
+    """Return whether products of an array's numbers, four of them, stay in double precision.
+
+    All are finite, and the largest is no more than `LARGEST` and no less than `SMALLEST`, or 0.
+    """
+    largest = [float(np.abs(array).max(initial=0)) for array in arrays]
+    return all(size == 0 or SMALLEST <= size <= LARGEST for size in largest)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attnviz_gui.geometry.arrays import as_mask, as_vectors, in_range
+from attnviz_gui.geometry.arrays import as_mask, as_vectors, squarable
 from attnviz_gui.geometry.masks import TextPairs
 from attnviz_gui.geometry.moments import PairMoments
 from attnviz_gui.geometry.pearson import Sums
@@ -91,7 +91,7 @@ class FewPairs:
         self._plain = bool(
             len(q) * len(k) > 1
             and length.min() > TINY
-            and in_range(q, k)
+            and squarable(q, k)
             and (self._mask is None or self._mask.any(axis=0).all())
         )
         if not self._plain:

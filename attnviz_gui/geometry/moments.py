@@ -57,7 +57,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attnviz_gui.geometry.arrays import as_mask, as_vectors, in_range
+from attnviz_gui.geometry.arrays import as_mask, as_vectors, squarable
 from attnviz_gui.geometry.buffers import Buffers
 from attnviz_gui.geometry.exact_pairs import ExactVectors, from_reference
 from attnviz_gui.geometry.masks import Everything, counted_pairs
@@ -78,6 +78,9 @@ BLOCK = 1 << 15
 CANCELLED = 1e-4
 # |k + a|² below this share of |k|²: what the mean of the keys was rounded by counts.
 OPPOSITE = 4e-8
+# So few pairs are always computed to twice double precision where they come here: each of them
+# weighs much, and `few_pairs` has taken the plain ones.
+FEW = 32
 # What the rounding of a pair may change of r, in standard deviations: beyond it double precision
 # does not do.
 MOST_ROUNDING = 1e-11
@@ -167,7 +170,7 @@ class PairMoments:
         allowed: BoolArray | TextPairs | None = as_mask(mask, (len(q), len(k)))
         self._line: _Line | None = None
         self._last: Float64 | None = None  # the last single shift
-        self._finite = in_range(q, k)
+        self._finite = squarable(q, k)
         self._empty = True
         if not self._finite:
             return
@@ -265,6 +268,7 @@ class PairMoments:
             part = slice(first, first + step)
             of_part = t[part]
             table[:, part], lost[part] = self._evaluate(line, of_part, scratch[:, : len(of_part)])
+        lost |= self._total <= FEW
         for i in np.flatnonzero(lost):
             table[:, i] = self._from_pairs(shifts[i]).table[:, 0]
         constant = line.ends @ self._query_mean
@@ -467,7 +471,8 @@ class PairMoments:
         size = _longest(self._p) * length.max() + np.abs(self._x_of_key).max()
         count, _, _, xx, _, zz, _ = pooled.table[:, 0]
         least = min(np.sqrt(xx), size * np.sqrt(zz))
-        if least * MOST_ROUNDING < 4 * EPSILON * size * np.sqrt(count):
+        rounding = 4 * EPSILON * size * np.sqrt(count)
+        if self._total <= FEW or least * MOST_ROUNDING < rounding:
             return self._from_exact_pairs(shifted, counted, float(length.max()))
         return pooled
 

@@ -23,7 +23,9 @@ TOO_FEW = "fewer than two pairs have a dot product and a cosine distance"
 EQUAL_DOTS = "all dot products are equal"
 EQUAL_DISTANCES = "all cosine distances are equal"
 TOO_FEW_ALLOWED = "fewer than two pairs are allowed"
-NOT_FINITE = "the queries or keys hold NaN or infinity (or numbers beyond 1e60)"
+NOT_FINITE = (
+    "the queries or keys hold NaN or infinity (or numbers beyond 1e60, or none above 1e-60)"
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attnviz_gui.geometry.arrays import in_range
+from attnviz_gui.geometry.arrays import squarable
 from attnviz_gui.geometry.masks import TextPairs
 from attnviz_gui.geometry.objectives.base import HeadPairs
 
@@ -86,7 +86,7 @@ def candidate_blocks(n: int, heads: list[HeadPairs]) -> Iterator[slice]:
 
 def finite(heads: list[HeadPairs]) -> bool:
     """Return whether all numbers of all heads can be worked with."""
-    return all(in_range(head.query, head.key) for head in heads)
+    return all(squarable(head.query, head.key) for head in heads)
 
 
 def lengths(vectors: Float64) -> Float64:
