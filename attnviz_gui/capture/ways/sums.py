@@ -35,6 +35,8 @@ ROUNDING = 4
 
 # Rows of each head that are compared.
 _ROWS = 4
+# Keys of a row that are, at least, where each pair has products of its own.
+_COLUMNS = 64
 
 # How many sums are remembered: a model's layers may take turns with a few.
 _KEPT = 4
@@ -258,9 +260,11 @@ def _holds(
     softcap: float | None, positions: Sequence[Positions],
 ) -> bool:  # fmt: skip
     """Return whether some rows of the logits are what they are said to be."""
-    n = logits.shape[1]
-    n_rows = min(n, _ROWS // 2 if positions else _ROWS)
-    rows = torch.linspace(0, n - 1, n_rows, device=logits.device).long()
+    n, n_keys = logits.shape[1:]
+    rows = torch.linspace(0, n - 1, min(n, _ROWS), device=logits.device).long()
+    # Products with tables are computed for each pair, so that some keys of a row have to do.
+    columns = slice(None, None, max(n_keys // _COLUMNS, 1) if positions else 1)
+    key, logits = key[:, columns], logits[:, :, columns]
     queries, keys = query[:, rows].float(), key.float().transpose(1, 2)
     expected = torch.bmm(queries, keys).mul_(scaling)
     # What the rounding of the product can be at most, after Cauchy and Schwarz.
@@ -273,11 +277,11 @@ def _holds(
     if softcap is not None:
         expected = expected.div_(softcap).tanh_().mul_(softcap)
     if total.bias is not None:
-        bias = total.bias[:, rows]
+        bias = total.bias[:, rows, columns]
         expected += bias
         size += bias.abs()
     for term in positions:
-        table, index = term.table.float(), term.rows[rows]
+        table, index = term.table.float(), term.rows[rows, columns]
         if term.side == "query":
             place = index.expand(len(table), *index.shape)
             expected += torch.bmm(queries * term.scaling, table.mT).gather(2, place)
@@ -293,5 +297,5 @@ def _holds(
     right = apart <= ROUNDING * torch.finfo(coarse).eps * size.clamp_(min=1.0)
     if total.mask is not None:
         low = logits[:, rows] < FAR_DOWN / 2
-        right = torch.where(total.mask[:, rows], right, low)
+        right = torch.where(total.mask[:, rows, columns], right, low)
     return bool(right.all())
