@@ -541,3 +541,24 @@ def test_brushing_while_heads_change_and_another_capture_comes(qtbot, window):
     drag(window.scatter, (100, 60), (300, 120), keys=SHIFT, release=False)
     window.workspace.maximise(window.docks[0])  # hides what is being brushed
     assert not window.scatter.brusher.drawing
+
+
+def test_a_brush_ends_with_its_capture(show):
+    """A run that ends while an outline is drawn brings other tokens, and selects none."""
+    view = show(EmbeddingView)
+    area = view.right.area()
+    corners = (area.left() + 2, area.top() + 2), (area.right() - 2, area.bottom() - 2)
+    middle = QPoint(int(area.center().x()), int(area.center().y()))
+    end = QPoint(*map(int, corners[1]))
+    for moves_on in (False, True):
+        drag(view, *corners, keys=SHIFT, release=False)
+        assert view.brusher.drawing
+        view.document.open(random_capture(7, layers=2, heads=2, head_dim=8))
+        if moves_on:
+            QTest.mouseMove(view.viewport(), middle)
+            assert not view.brusher.drawing
+        QTest.mouseRelease(view.viewport(), Qt.MouseButton.LeftButton, SHIFT, end)
+        assert not view.brusher.drawing
+        assert not view.document.selection
+    drag(view, *corners, keys=SHIFT)
+    assert view.document.selection.n_tokens == 7

@@ -121,6 +121,7 @@ class Brush:
         self.view = view
         self._tool: Tool = "move"
         self._pressed: QMouseEvent | None = None
+        self._capture: object = None  # that was on show when the button was pressed
         self._passing = False  # a click that was held back goes to the view
         self._drawing = False
         self._rest = False  # of a drag that was cancelled: until the button is let go
@@ -196,6 +197,7 @@ class Brush:
             return False
         if self._tool == "move" and how_of(event.modifiers()) == "replace":
             return False
+        self._capture = self.view.document.picture.capture
         self._pressed = QMouseEvent(
             event.type(), event.position(), event.scenePosition(), event.globalPosition(),
             event.button(), event.buttons(), event.modifiers(),
@@ -209,6 +211,9 @@ class Brush:
         if not event.buttons() & Qt.MouseButton.LeftButton:
             self.cancel()
             return False
+        if not self._same():
+            self.cancel()
+            return True
         if not self.drawing:
             if (place - start).manhattanLength() < LEAST:
                 return True
@@ -222,10 +227,18 @@ class Brush:
         self.outline.begin(at, rectangle=self._tool != "lasso", sign=SIGNS[how])
         self._drawing = True
 
+    def _same(self) -> bool:
+        """Return whether the outline began around tokens that are still on show.
+
+        A run that ends meanwhile brings others; another head of the same tokens changes nothing.
+        """
+        picture = self.view.document.picture
+        return picture is not None and picture.capture is self._capture
+
     def _release(self, event: QMouseEvent) -> bool:
         pressed, drawing = self._pressed, self.drawing
         assert pressed is not None
-        region = self.outline.region() if drawing else None
+        region = self.outline.region() if drawing and self._same() else None
         self.cancel()
         self._rest = False
         if not drawing:
