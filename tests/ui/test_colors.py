@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from attnviz_gui.ui.main_window import MainWindow
 from attnviz_gui.ui.theme import DARK, LIGHT
 from attnviz_gui.ui.views.embedding import EmbeddingView
 from attnviz_gui.ui.views.region import Region
-from attnviz_gui.ui.views.tones import CLASSES
+from attnviz_gui.ui.views.tones import CLASSES, class_color
 from tests.samples import random_capture
 from tests.ui.driving import child, opened
 
@@ -152,3 +153,56 @@ def test_the_panel_chooses_colour_and_size(qtbot: QtBot, capybara):
 
 def wait_for(qtbot: QtBot, colors: Colors) -> None:
     qtbot.waitUntil(lambda: colors.coloring is not None, timeout=20_000)
+
+
+# What the red, green and blue of a screen, in linear light, are to those who lack one kind of
+# cones: Machado, Oliveira & Fernandes, IEEE Transactions on Visualization and Computer Graphics
+# 15(6), 2009, for a severity of 1.
+SEEN = {
+    "all cones": np.eye(3),
+    "no red": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+    "no green": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    "no blue": np.array(
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ]
+    ),
+}
+XYZ = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+) / np.array([[0.95047], [1.0], [1.08883]])
+
+
+def lab(color, seen: np.ndarray) -> np.ndarray:
+    """CIELAB (1976) of a colour as it is seen."""
+    light = np.array([color.redF(), color.greenF(), color.blueF()])
+    light = np.where(light <= 0.04045, light / 12.92, ((light + 0.055) / 1.055) ** 2.4)
+    xyz = XYZ @ np.clip(seen @ light, 0, 1)
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("seen", SEEN)
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
+def test_no_two_classes_look_alike(theme, seen: str):
+    places = [lab(class_color(i, theme), SEEN[seen]) for i in range(len(CLASSES))]
+    for (i, one), (j, other) in combinations(enumerate(places), 2):
+        assert np.linalg.norm(one - other) >= 12, (CLASSES[i], CLASSES[j])

@@ -114,8 +114,8 @@ class ColorLegend(pg.GraphicsWidget):
         for place, i in self.places():
             off = i in self.hidden
             sign = QRectF(place.left(), place.center().y() - SIGN / 2, SIGN, SIGN)
-            p.setPen(QPen(class_color(i), 1.4))
-            p.setBrush(Qt.BrushStyle.NoBrush if off else class_color(i))
+            p.setPen(QPen(class_color(i, self.theme), 1.4))
+            p.setBrush(Qt.BrushStyle.NoBrush if off else class_color(i, self.theme))
             p.drawRoundedRect(sign, 2, 2)
             p.setPen(self.theme.color("muted" if off else "text"))
             words = place.adjusted(SIGN + 5, 0, 2, 0)

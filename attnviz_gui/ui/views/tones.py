@@ -27,14 +27,16 @@ if TYPE_CHECKING:
     Bool = npt.NDArray[np.bool_]
     Int = npt.NDArray[np.intp]
 
-# Okabe and Ito, Color Universal Design (2008); the grey is for what has no class of its own.
-CLASSES = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#C9B800", "#888888"
+# Okabe and Ito, Color Universal Design (2008), and a grey in the place of their black.
+CLASSES = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#666666"
+GREY_ON_DARK = "#BBBBBB"  # as the last one; a darker grey is lost there
 SIZES = np.array([0.6, 0.8, 1.0, 1.3, 1.7])  # that points are drawn in
 
 
-def class_color(which: int) -> QColor:
+def class_color(which: int, theme: Theme) -> QColor:
     """Return the colour of a class."""
-    return QColor(CLASSES[which % len(CLASSES)])
+    name = CLASSES[which % len(CLASSES)]
+    return QColor(GREY_ON_DARK if name == CLASSES[-1] and theme.name == "dark" else name)
 
 
 @lru_cache(maxsize=8)
@@ -54,7 +56,7 @@ def scale_colors(theme_name: str, *, cyclic: bool = False) -> tuple[QColor, ...]
 def colors_of(coloring: Coloring, theme: Theme) -> list[QColor]:
     """Return the colour of each class or level, and last that of a point which has none."""
     if coloring.of_classes:
-        found = [class_color(i) for i in range(len(coloring.classes))]
+        found = [class_color(i, theme) for i in range(len(coloring.classes))]
     else:
         found = list(scale_colors(theme.name, cyclic=coloring.name == "modulo"))
     return [*found, theme.color("muted")]
