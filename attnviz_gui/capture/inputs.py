@@ -84,17 +84,24 @@ def tensor_forward(model: LoadedModel, inputs: Any) -> Forward:
         When it holds no tensor, or one that no run can begin with.
     """
     place = _place(model)
+    found: list[torch.Tensor] = []
 
     def there(value: Any) -> Any:
         if isinstance(value, np.ndarray):
             value = _tensor(value)
-        if not isinstance(value, torch.Tensor):
-            return value
-        if value.is_meta:
-            raise InputError(
-                "A tensor on the device meta holds no numbers; give one on the cpu or a GPU."
-            )
-        return value if place is None else value.to(place)
+        if isinstance(value, torch.Tensor):
+            if value.is_meta:
+                raise InputError(
+                    "A tensor on the device meta holds no numbers; give one on the cpu or a GPU."
+                )
+            found.append(value)
+            return value if place is None else value.to(place)
+        # Plain containers alone: what a class of the caller's holds is its own affair.
+        if type(value) is dict:
+            return {name: there(part) for name, part in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(map(there, value))
+        return value
 
     keywords: dict[str, Any] = {}
     arguments: tuple[Any, ...] = ()
@@ -103,7 +110,7 @@ def tensor_forward(model: LoadedModel, inputs: Any) -> Forward:
     else:
         arguments = tuple(there(v) for v in inputs) if isinstance(inputs, (tuple, list)) else ()
         arguments = arguments or (there(inputs),)
-    if not any(isinstance(v, torch.Tensor) for v in (*arguments, *keywords.values())):
+    if not found:
         raise InputError(
             "There is nothing to run: give a text, a list of texts, or the tensors of the model's "
             "forward call as a dict or a tuple."

@@ -67,7 +67,7 @@ class LoadedModel:
 def load_model(
     source: str | os.PathLike[str] | torch.nn.Module = "bundled",
     *,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     progress: Report | None = None,
     cancel: CancelToken | None = None,
 ) -> LoadedModel:
@@ -79,8 +79,8 @@ def load_model(
         ``"bundled"`` (all-MiniLM-L6-v2, needs no network), a folder on disk, a hub id
         (``"org/name"``), or a model of transformers that is already in memory.
     device
-        ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. A module in
-        memory stays where it is under ``auto``.
+        ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``, also
+        as PyTorch's object of that name. A module in memory stays where it is under ``auto``.
     progress, cancel
         Told what is being done, with the kilobytes of a download; asked between the stages, and
         all the time during a download.
@@ -93,6 +93,8 @@ def load_model(
     Cancelled
         When `cancel` was set.
     """
+    if isinstance(device, torch.device):
+        device = str(device)
     if isinstance(source, torch.nn.Module):
         return _from_memory(source, device)
     stages = _Stages(progress, cancel)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _IDS: dict[Side, str] = {"main": "input_ids", "decoder": "decoder_input_ids"}
 _SIDES: dict[str, Side] = {
     "main": "main", "encoder": "main", "source": "main", "src": "main", "key": "main",
+    "memory": "main",
     "decoder": "decoder", "target": "decoder", "tgt": "decoder", "query": "decoder",
 }  # fmt: skip
 
@@ -183,7 +184,7 @@ def _name(value: Any) -> str:
 def _grid(model: LoadedModel, forward: Forward) -> tuple[int, int] | None:
     """Return how many rows and columns of patches an image is cut into."""
     pixels = forward.keywords.get("pixel_values")
-    if pixels is None and len(forward.arguments) == 1 and forward.arguments[0].ndim == 4:
+    if pixels is None and len(forward.arguments) == 1:
         pixels = forward.arguments[0]
     if not isinstance(pixels, torch.Tensor) or pixels.ndim < 4:
         return None

@@ -357,7 +357,13 @@ def _record_tensors(
         records=records,
         model_name=model.name,
         seconds=seconds,
-        verifier=Verifier(model, way, (lambda: forward,), tuple(call.place for call in calls)),
+        verifier=Verifier(
+            model,
+            way,
+            (lambda: forward,),
+            tuple(call.place for call in calls),
+            [kept(forward, calls, row) for row in range(n_rows)],
+        ),
         images=pictures_of(model, forward, n_rows, names[0].grid),
     )
 

@@ -11,7 +11,7 @@ from attnviz_gui.capture.progress import raise_if_cancelled
 from attnviz_gui.capture.run import alone, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -88,12 +88,16 @@ class Verifier:
         Make the forward calls of the capture, in order; each has one text or more.
     places
         Of the layers, in order.
+    kept
+        ``[text][layer]``: which queries and which keys are no padding, in a caller's padded
+        batch; empty where no text is padded.
     """
 
     model: LoadedModel
     way: Way
     forwards: tuple[Callable[[], Forward], ...] = field(repr=False)
     places: tuple[Place, ...] = field(repr=False)
+    kept: Sequence[Sequence[tuple[BoolArray, BoolArray]]] = field(default=(), repr=False)
 
     def __call__(self, capture: Capture) -> float:
         """Return the largest difference over all texts, layers and heads."""
@@ -109,14 +113,15 @@ class Verifier:
                 raise_if_cancelled(cancel)
                 forward = make()
                 n_rows = len(capture.records) // len(self.forwards)
-                records = capture.records[len(found) : len(found) + n_rows]
-                found += self._forward(forward, records, cancel)
+                rows = slice(len(found), len(found) + n_rows)
+                found += self._forward(forward, capture.records[rows], self.kept[rows], cancel)
         return found
 
     def _forward(
         self,
         forward: Forward,
         records: tuple[tuple[LayerRecord, ...], ...],
+        kept: Sequence[Sequence[tuple[BoolArray, BoolArray]]],
         cancel: CancelToken | None,
     ) -> list[list[FloatArray]]:
         layers = {place: layer for layer, place in enumerate(self.places)}
@@ -128,7 +133,9 @@ class Verifier:
             if layer is None:
                 return
             for row, differences in enumerate(found):
-                differences[layer] = _difference(weights, records[row][layer], forward, row, cancel)
+                present = kept[row][layer] if kept else ()
+                record = records[row][layer]
+                differences[layer] = _difference(weights[row], record, present, cancel)
 
         with self.way.watching(self.model.module, compare):
             run(self.model, forward)
@@ -140,36 +147,26 @@ class Verifier:
 def _difference(
     own: torch.Tensor,
     record: LayerRecord,
-    forward: Forward,
-    row: int,
+    kept: Sequence[BoolArray],
     cancel: CancelToken | None,
 ) -> FloatArray:
-    """Return the largest difference in each head, (H,); one head's matrix at a time."""
+    """Return the largest difference in each head, (H,); one head's matrix at a time.
+
+    `own` is (H, T_q, T_k) with the padding, `kept` says which queries and which keys are none.
+    """
     n_queries, n_keys = record.query.shape[1], record.key.shape[1]
     differences = []
     for head in range(len(record.query)):
         raise_if_cancelled(cancel)
-        weights = own[row, head].detach().float().cpu().numpy()
-        if weights.shape != (n_queries, n_keys):
-            weights = weights[np.ix_(*_tokens(weights.shape, (n_queries, n_keys), forward, row))]
+        weights = own[head].detach().float().cpu().numpy()
+        # Not every padding is left out: some models let their queries see it.
+        if kept and len(weights) != n_queries:
+            weights = weights[kept[0]]
+        if kept and weights.shape[1] != n_keys:
+            weights = weights[:, kept[1]]
         difference = np.abs(record.head(head).attention - weights)
         # A row in which nothing is allowed has no weights of its own: models give NaN or evenness.
         allowed = record.mask.any(-1) if record.mask.ndim == 2 else record.mask[head].any(-1)
         difference = np.nan_to_num(difference[allowed], nan=np.inf)
         differences.append(difference.max(initial=0))
     return np.array(differences, dtype=np.float32)
-
-
-def _tokens(
-    shape: tuple[int, ...], wanted: tuple[int, int], forward: Forward, row: int
-) -> list[BoolArray]:
-    """Return which queries and keys are no padding."""
-    found: list[BoolArray] = []
-    for length, n in zip(shape, wanted, strict=True):
-        kept = np.ones(length, dtype=bool)
-        for present in forward.present.values():
-            extra = length - present.shape[1]
-            if 0 <= extra <= 2 and int(present[row].sum()) + extra == n:
-                kept = np.concatenate([present[row], np.ones(extra, dtype=bool)])
-        found.append(kept)
-    return found
