@@ -163,7 +163,7 @@ def read_table(file: str | Path) -> Table:
     Raises
     ------
     InputError
-        When it cannot be read, is no text, or is empty.
+        When it cannot be read, is no text, is empty, or has names of columns alone.
     """
     return table_of(_readable(file), str(file))
 
@@ -174,7 +174,13 @@ def table_of(content: str, name: str = "This") -> Table:
     if not numbered:
         raise InputError(f"{name} holds no row; choose another file.")
     rows = tuple(row for _, row in numbered)
-    return Table(rows, _named(rows), tuple(number for number, _ in numbered))
+    named = _like_names(rows[0])
+    if named and len(rows) == 1:
+        raise InputError(
+            f"{name} has names of columns and no row below them; choose another file, or take "
+            "its lines if they are texts."
+        )
+    return Table(rows, named, tuple(number for number, _ in numbered))
 
 
 def _readable(file: str | Path) -> str:
@@ -228,12 +234,11 @@ def _delimiter(content: str) -> str:
     return found if even(found) else ","
 
 
-def _named(rows: tuple[tuple[str, ...], ...]) -> bool:
-    """Return whether the first row looks like names: short, all there, no two alike, no numbers."""
-    first = [cell.strip() for cell in rows[0]]
+def _like_names(row: tuple[str, ...]) -> bool:
+    """Return whether a row looks like names: short, all there, no two alike, no numbers."""
+    first = [cell.strip() for cell in row]
     return (
-        len(rows) > 1
-        and all(first)
+        all(first)
         and len(set(first)) == len(first)
         and all(len(cell) <= _LONGEST_NAME and not _is_number(cell) for cell in first)
         and not any(cell[-1] in ".!?…。" for cell in first)

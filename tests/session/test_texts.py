@@ -77,6 +77,13 @@ def test_a_column_that_is_not_there():
         table_of("\n\n")
 
 
+@pytest.mark.parametrize("content", ["id,text\n", "text", "\n\nlabel;sentence\n\n"])
+def test_names_alone_are_no_text(content):
+    with pytest.raises(InputError, match="names of columns and no row below"):
+        table_of(content)
+    assert table_of("The cat sleeps.,1\n").column("1").texts == ("The cat sleeps.",)
+
+
 def test_a_very_long_cell():
     assert len(table_of("id,text\n1," + "a" * 500_000).column("text").texts[0]) == 500_000
 
