@@ -277,6 +277,32 @@ def test_a_long_text_is_shown_in_three_lines_and_scrolls(qtbot, still):
     qtbot.waitUntil(lambda: box.height() == one)
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_word_without_an_end_is_broken_anywhere(qtbot, still, by_hand):
+    """Qt looks for its end in every line: a word of 300,000 letters would take seconds."""
+    box = child(still, "text_input")
+    modes = type(box.wordWrapMode())
+    word = "a" * 10_000
+    if by_hand:
+        QApplication.clipboard().setText(word)
+        box.selectAll()
+        box.paste()
+    else:
+        still.text_bar.set_text(word)
+    assert box.wordWrapMode() == modes.WrapAnywhere
+    layout = box.document().firstBlock().layout()
+    widths = [layout.lineAt(i).naturalTextWidth() for i in range(layout.lineCount())]
+    assert max(widths) <= box.viewport().width()
+    assert min(widths[:-1]) > 0.9 * max(widths)
+    still.text_bar.set_text("日本語の文章は空白なしに書かれる。" * 300)
+    assert box.wordWrapMode() == modes.WrapAtWordBoundaryOrAnywhere
+    still.text_bar.set_text(word)
+    still.text_bar.set_text("few words")
+    assert box.wordWrapMode() == modes.WrapAtWordBoundaryOrAnywhere
+    box.undo()
+    assert box.toPlainText() == word
+
+
 def test_no_scrap_of_a_fourth_line_is_seen(qtbot, still):
     box = child(still, "text_input")
     still.text_bar.set_text("bdfhkl " * 300)

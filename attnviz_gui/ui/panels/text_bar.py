@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QFontMetricsF, QStandardItemModel
+from PySide6.QtGui import QFontMetricsF, QStandardItemModel, QTextOption
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QPushButton, QWidget
 
 from attnviz_gui.ui.signals import quiet
@@ -15,6 +16,7 @@ from attnviz_gui.ui.signals import quiet
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from PySide6.QtCore import QMimeData
     from PySide6.QtGui import QInputMethodEvent, QKeyEvent, QResizeEvent, QWheelEvent
 
 BUNDLED = "bundled"
@@ -22,6 +24,9 @@ BUNDLED = "bundled"
 _CHOOSE, _DOWNLOAD, _IN_MEMORY = "choose:", "download:", "memory:"
 _WIDEST = 640  # pixels of the open list
 MOST_LINES = 3
+# A word that is none. What is written without spaces (Japanese, Chinese) is broken by rules of its
+# own, without looking for an end.
+_ENDLESS = re.compile(r"[!-~\u00a1-\u1fff]{2000}")
 _TYPING_MS = 400  # a pause this long while a run is under way starts the run of the new text
 
 
@@ -43,8 +48,31 @@ class TextInput(QPlainTextEdit):
         # Queued: a height that changes while lines are being broken leaves some broken too late.
         queued = Qt.ConnectionType.QueuedConnection
         self._resized.connect(self._fit_height, queued)
+        self.textChanged.connect(self._wrap_at_words)
         self.document().documentLayout().documentSizeChanged.connect(self._resized)
         self._fit_height()
+
+    def replace(self, text: str) -> None:
+        """Show another text; what was typed stays in the undo history."""
+        self._wrap_for(text)
+        cursor = self.textCursor()
+        cursor.select(cursor.SelectionType.Document)
+        cursor.insertText(text)
+
+    def insertFromMimeData(self, source: QMimeData) -> None:
+        """Paste, or take what is dropped."""
+        self._wrap_for(source.text())
+        super().insertFromMimeData(source)
+
+    def _wrap_for(self, text: str) -> None:
+        """Break lines anywhere where a word has no end: looking for its end takes Qt seconds."""
+        if _ENDLESS.search(text):
+            self.setWordWrapMode(QTextOption.WrapMode.WrapAnywhere)
+
+    def _wrap_at_words(self) -> None:
+        anywhere = self.wordWrapMode() == QTextOption.WrapMode.WrapAnywhere
+        if anywhere and not _ENDLESS.search(self.toPlainText()):
+            self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
 
     def _fit_height(self) -> None:
         # Some scripts stand higher than the interface's own font.
@@ -193,9 +221,7 @@ class TextBar(QWidget):
 
     def set_text(self, text: str) -> None:
         """Replace the text; what was typed stays in the undo history."""
-        cursor = self.text_input.textCursor()
-        cursor.select(cursor.SelectionType.Document)
-        cursor.insertText(text)
+        self.text_input.replace(text)
 
     def set_models(
         self, folders: Iterable[str] | None = None, hub: Iterable[str] | None = None
