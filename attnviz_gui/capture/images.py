@@ -20,10 +20,13 @@ from attnviz_gui.capture.record import PatchImage
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from attnviz_gui.capture.inputs import Forward
     from attnviz_gui.capture.models import LoadedModel
+    from attnviz_gui.capture.names import Names
     from attnviz_gui.capture.progress import CancelToken, Progress
     from attnviz_gui.capture.record import Capture
 
@@ -148,24 +151,29 @@ def as_model_takes(pixels: Pixels, processing: Processing) -> npt.NDArray[np.flo
 
 
 def pictures_of(
-    model: LoadedModel, forward: Forward, n_rows: int, grid: tuple[int, int] | None
+    model: LoadedModel, forward: Forward, names: Sequence[Names]
 ) -> tuple[PatchImage | None, ...]:
     """Return the picture of each row of a batch, empty where the model was shown none.
 
     Parameters
     ----------
-    grid
-        Rows and columns of patches.
+    names
+        Of each row's tokens.
     """
     pixels = forward.keywords.get("pixel_values")
     if pixels is None and len(forward.arguments) == 1:
         pixels = forward.arguments[0]
-    if grid is None or 0 in grid or not isinstance(pixels, torch.Tensor):
+    if not isinstance(pixels, torch.Tensor) or pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
         return ()
-    if pixels.ndim != 4 or len(pixels) != n_rows or pixels.shape[1] not in (1, 3):
+    cut = [each.patches for each in names]
+    if len(pixels) != len(cut) or None in cut:
         return ()
     scaling = _scaling(_said(model))
-    return tuple(_picture(row.float().cpu().numpy(), grid, scaling) for row in pixels)
+    return tuple(
+        _picture(row.float().cpu().numpy(), (patches.rows, patches.columns), scaling)
+        for row, patches in zip(pixels, cut, strict=True)
+        if patches is not None
+    )
 
 
 def _picture(

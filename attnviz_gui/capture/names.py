@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from attnviz_gui.capture.patches import Patches, patches_of
 from attnviz_gui.capture.tokens import Encoded, labels, visible
 from attnviz_gui.errors import InputError
 
@@ -33,24 +33,24 @@ class Names:
     known : dict of tuples of str
         Names that the caller or the tokenizer gave.
     special : dict of (T,) bool
-    grid : (rows, columns) or None
-        Of the image's patches.
+    patches : Patches or None
+        Of the row's image.
     given : tuple of sides
         Whose names are the caller's: they have to fit.
     """
 
     def __init__(
         self, known: dict[Side, tuple[str, ...]], special: dict[Side, BoolArray],
-        grid: tuple[int, int] | None = None, given: tuple[Side, ...] = (),
+        patches: Patches | None = None, given: tuple[Side, ...] = (),
     ) -> None:  # fmt: skip
-        self.known, self.special, self.grid, self.given = known, special, grid, given
+        self.known, self.special, self.patches, self.given = known, special, patches, given
 
     def of(self, side: Side, n: int) -> tuple[str, ...]:
         """Return names for `n` tokens of a side."""
         for names in (self.known.get(side), *self.known.values()):
             if names is not None and len(names) == n:
                 return names
-        return self._patches(n) or tuple(str(i) for i in range(n))
+        return self._of_patches(n) or tuple(str(i) for i in range(n))
 
     def special_of(self, side: Side, n: int) -> BoolArray:
         """Return which of `n` tokens are special."""
@@ -58,26 +58,12 @@ class Names:
         if special is not None and len(special) == n:
             return special
         flags = np.zeros(n, dtype=bool)
-        if not any(len(names) == n for names in self.known.values()) and self._patches(n):
-            assert self.grid is not None
-            flags[: n - self.grid[0] * self.grid[1]] = True
+        if not any(len(names) == n for names in self.known.values()):
+            flags[[i for i, name in enumerate(self._of_patches(n)) if name.startswith("[")]] = True
         return flags
 
-    def _patches(self, n: int) -> tuple[str, ...]:
-        """Row and column of each patch, after what stands before them: [CLS], registers."""
-        if self.grid is None:
-            return ()
-        rows, columns = self.grid
-        before = n - rows * columns
-        if before < 0 or before > 16:
-            # Later stages of a pyramid: patches of 2 x 2, 4 x 4 ... of the first ones.
-            side = math.isqrt(n)
-            if side * side != n or side > rows:
-                return ()
-            rows = columns = side
-            before = 0
-        extra = ["[CLS]", *(f"[extra {i}]" for i in range(1, before))][:before]
-        return (*extra, *(f"{r},{c}" for r in range(rows) for c in range(columns)))
+    def _of_patches(self, n: int) -> tuple[str, ...]:
+        return () if self.patches is None else self.patches.names(n)
 
 
 def names_of_rows(
@@ -92,7 +78,6 @@ def names_of_rows(
         ``decoder``).
     """
     own = _given(given, n_rows)
-    grid = _grid(model, forward)
     rows: list[Names] = []
     texts: list[str] = []
     for row in range(n_rows):
@@ -115,7 +100,7 @@ def names_of_rows(
             text = text or str(model.tokenizer.decode(numbers[~flags]))
         for side, names in own.items():
             known[side] = names[row]
-        rows.append(Names(known, special, grid, tuple(own)))
+        rows.append(Names(known, special, patches_of(model, forward, row), tuple(own)))
         texts.append(text or f"input {row + 1}")
     return rows, texts
 
@@ -179,20 +164,3 @@ def _name(value: Any) -> str:
     raise InputError(
         f"tokens holds {type(value).__name__} where a token's name belongs; name tokens by str."
     )
-
-
-def _grid(model: LoadedModel, forward: Forward) -> tuple[int, int] | None:
-    """Return how many rows and columns of patches an image is cut into."""
-    pixels = forward.keywords.get("pixel_values")
-    if pixels is None and len(forward.arguments) == 1:
-        pixels = forward.arguments[0]
-    if not isinstance(pixels, torch.Tensor) or pixels.ndim < 4:
-        return None
-    config: Any = getattr(model.module, "config", None)
-    config = getattr(config, "vision_config", None) or config
-    size: Any = getattr(config, "patch_size", None) or getattr(config, "patch_sizes", None)
-    if isinstance(size, (list, tuple)):
-        size = size[-1] if size else None
-    if not isinstance(size, int) or size < 1:
-        return None
-    return pixels.shape[-2] // size, pixels.shape[-1] // size

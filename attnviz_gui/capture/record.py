@@ -259,14 +259,16 @@ class PatchImage:
     columns: int
     scaled: Literal["processor", "min-max"] = "processor"
 
-    def start(self, names: Sequence[str]) -> int | None:
-        """Return which of an attention's tokens is the first patch; None where they are none.
+    def patches(self, names: Sequence[str]) -> npt.NDArray[np.intp] | None:
+        """Return which patch each of an attention's tokens is, counted along the rows, (T,).
 
-        Before it stand what belongs to no place: [CLS], a distillation token, registers.
+        -1 stands for what belongs to no place: [CLS], a distillation token, registers, padding.
+        None where the tokens are not these patches, each of them once.
         """
-        first = len(names) - self.rows * self.columns
-        fits = first >= 0 and names[first] == "0,0"
-        return first if fits and names[-1] == f"{self.rows - 1},{self.columns - 1}" else None
+        at = {f"{i // self.columns},{i % self.columns}": i for i in range(self.rows * self.columns)}
+        found = np.array([at.get(name, -1) for name in names], dtype=np.intp)
+        ours = found[found >= 0]
+        return found if len(ours) == len(at) == len(set(ours.tolist())) else None
 
 
 @dataclass(frozen=True, eq=False)

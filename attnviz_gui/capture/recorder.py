@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ from attnviz_gui.capture.images import pictures_of
 from attnviz_gui.capture.inputs import fit_rows, tensor_forward, text_forward
 from attnviz_gui.capture.models import LoadedModel, load_model
 from attnviz_gui.capture.names import Names, names_of_rows, rows_of_names
+from attnviz_gui.capture.patches import window_names
 from attnviz_gui.capture.progress import raise_if_cancelled
 from attnviz_gui.capture.record import Capture
 from attnviz_gui.capture.run import alone, cannot_run, count_layers, run
@@ -346,7 +348,10 @@ def _record_tensors(
                 f"Row {row + 1} of the batch has no tokens that are not padding; leave it out."
             )
         check_names(calls, forward, row, names[row])
-    records = tuple(convert(calls, forward, row, names[row]) for row in range(n_rows))
+    records = tuple(
+        _placed(model, calls, convert(calls, forward, row, names[row]), names[row])
+        for row in range(n_rows)
+    )
     for row_records in records:
         _refuse_nonsense(model, row_records)
     return Capture(
@@ -364,7 +369,21 @@ def _record_tensors(
             tuple(call.place for call in calls),
             [kept(forward, calls, row) for row in range(n_rows)],
         ),
-        images=pictures_of(model, forward, n_rows, names[0].grid),
+        images=pictures_of(model, forward, names),
+    )
+
+
+def _placed(
+    model: LoadedModel, calls: list[Call], records: tuple[LayerRecord, ...], names: Names
+) -> tuple[LayerRecord, ...]:
+    """Return a row's records, the patches named where they stand window by window."""
+    patches = names.patches
+    if patches is None or names.given:
+        return records
+    own = [window_names(model, call, patches) for call in calls]
+    return tuple(
+        replace(record, query_tokens=tokens, key_tokens=tokens) if tokens else record
+        for record, tokens in zip(records, own, strict=True)
     )
 
 

@@ -38,7 +38,7 @@ def test_a_picture_is_run_and_kept_as_the_model_saw_it(vit: LoadedModel) -> None
     assert (image.rows, image.columns, image.scaled) == (4, 4, "processor")
     assert image.pixels.shape == (32, 32, 3)
     assert capture.tokens[0][:2] == ["[CLS]", "0,0"]
-    assert image.start(capture.tokens[0]) == 1
+    assert image.patches(capture.tokens[0]).tolist() == [-1, *range(16)]
     # The sun, at 25 % down and 72 % across, and the field at the lower left.
     assert np.abs(image.pixels[8, 23].astype(int) - (250, 200, 60)).max() <= 4
     assert image.pixels[30, 2, 1] > 1.5 * image.pixels[30, 2, 0]
@@ -108,19 +108,21 @@ def test_registers_and_distillation_tokens_stand_before_the_patches() -> None:
         "num_attention_heads": 4, "image_size": 24, "patch_size": 8,
     }  # fmt: skip
     torch.manual_seed(0)
-    for model, start in (
-        (transformers.DeiTModel(transformers.DeiTConfig(**common)), 2),
+    for model, before in (
+        (transformers.DeiTModel(transformers.DeiTConfig(**common)), ("[CLS]", "[DIST]")),
         (
             transformers.Dinov2WithRegistersModel(
                 transformers.Dinov2WithRegistersConfig(**common, num_register_tokens=4)
             ),
-            5,
+            ("[CLS]", "[REG 1]", "[REG 2]", "[REG 3]", "[REG 4]"),
         ),
     ):
         capture = attnviz_gui.capture(model.eval(), {"pixel_values": torch.rand(1, 3, 24, 24)})
         image = capture.image()
         assert image is not None
-        assert image.start(capture.query_tokens(0)) == start
+        start = len(before)
+        assert capture.query_tokens(0)[:start] == before
+        assert image.patches(capture.query_tokens(0)).tolist() == [-1] * start + [*range(9)]
         assert capture.special[0].tolist() == [True] * start + [False] * 9
 
 

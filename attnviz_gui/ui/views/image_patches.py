@@ -143,10 +143,8 @@ class ImagePatchesView(PaintedView):
         if picture is None or image is None:
             return
         capture, layer, text = picture.capture, picture.layer, picture.text
-        self._query = _side(
-            image.start(capture.query_tokens(layer, text)), picture.query_index, image
-        )
-        self._key = _side(image.start(capture.key_tokens(layer, text)), picture.key_index, image)
+        self._query = _side(image.patches(capture.query_tokens(layer, text)), picture.query_index)
+        self._key = _side(image.patches(capture.key_tokens(layer, text)), picture.key_index)
         if old is None or old.capture.image(old.text) is not image:
             pixels = np.ascontiguousarray(image.pixels)
             height, width, _ = pixels.shape
@@ -633,14 +631,14 @@ class ImagePatchesView(PaintedView):
         return Focus(query=side.token.get(row * image.columns + column, token))
 
 
-def _side(start: int | None, index: npt.NDArray[np.intp], image: PatchImage) -> Side | None:
+def _side(patches: npt.NDArray[np.intp] | None, index: npt.NDArray[np.intp]) -> Side | None:
     """Return which visible token is which patch; None where they are no patches.
 
     `index`: where the visible tokens stand among all.
     """
-    if start is None:
+    if patches is None:
         return None
-    patch = np.where(index >= start, index - start, -1)
+    patch = patches[index]
     token = {int(at): i for i, at in enumerate(patch.tolist()) if at >= 0}
     return Side(patch, token, tuple(np.flatnonzero(patch < 0).tolist()))
 
