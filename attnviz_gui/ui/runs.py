@@ -50,6 +50,8 @@ class Runs(QObject):
         self._wanted: Any = bar.source  # the model of the run under way
         self._then: Callable[[Any], object] = self._on_finished
         self._note = ""  # to be said once what was opened is on show
+        self._of_many = False  # many texts are run, which no key throws away
+        self._typed = False  # meanwhile, what waits for Run
         bar.run_wanted.connect(self.run)
         bar.model_chosen.connect(self.run_model)
         bar.edited.connect(self._on_edit)
@@ -143,7 +145,7 @@ class Runs(QObject):
     def _open_capture(self, path: Path) -> None:
         """Read a capture in the worker; the last picture stays until it is read."""
         self.bar.forget_pause()
-        self._wanted = None
+        self._wanted, self._of_many = None, False
         self._then = partial(self._on_opened, path)
         self.runner.submit(OpenRequest(path))
 
@@ -164,15 +166,15 @@ class Runs(QObject):
         self.document.open(capture)
 
     def submit(self, request: Request) -> None:
-        """Run something that makes a capture of its own text."""
+        """Run something that makes a capture of its own texts."""
         self.bar.forget_pause()
-        self._wanted = None
+        self._wanted, self._of_many, self._typed = None, True, False
         self._then = self._on_finished
         self.runner.submit(request)
 
     def _submit(self, source: Any, long: Long, *, download: bool = False) -> None:
         self.bar.forget_pause()
-        self._wanted = source
+        self._wanted, self._of_many = source, False
         self._then = self._on_finished
         # A source that is no model of transformers says itself how it is run on a text.
         of_its_own = getattr(source, "request", None)
@@ -180,8 +182,13 @@ class Runs(QObject):
         self.runner.submit(request or RunRequest(self.bar.text, source, long, download))
 
     def _on_edit(self) -> None:
-        """Typing during a run ends it; the new text runs once typing pauses."""
-        if self.runner.running:
+        """Typing during a run ends it; the new text runs once typing pauses.
+
+        A run of many texts took its time, and is of none that stands in the text field: it goes on.
+        """
+        if self.runner.running and self._of_many:
+            self._typed = True
+        elif self.runner.running:
             self.runner.cancel()
             self.bar.wait_for_pause()
         elif self.bar.waiting:
@@ -198,7 +205,11 @@ class Runs(QObject):
                 self._note = (
                     f"Stopped: {len(capture.texts):,} of {capture.texts_asked:,} texts are on show."
                 )
-            self.bar.set_text(capture.texts[0])
+            if self._typed:
+                self._note += " What you typed meanwhile has not been run; press Run to run it."
+                self._note = self._note.strip()
+            else:
+                self.bar.set_text(capture.texts[0])
             self._say_note()
             return
         self.bar.show_source(self._wanted)

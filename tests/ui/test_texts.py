@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from PySide6.QtCore import Qt
 
 from attnviz_gui.ui.explore.texts import TextsDialog, TextsPart, size
 from attnviz_gui.ui.main_window import MainWindow
@@ -102,6 +103,37 @@ def test_cancel_keeps_what_is_done(qtbot: QtBot, window: MainWindow, dialog: Tex
     assert capture.texts_asked == 900
     assert 0 < len(capture.texts) < 900
     assert f"{len(capture.texts):,} of 900 texts" in window.banner.sentence
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_typing_throws_no_run_of_many_texts_away(
+    qtbot: QtBot, window: MainWindow, dialog: TextsDialog, stopped: bool
+):
+    n = 900 if stopped else 60
+    dialog.lines.setPlainText("\n".join(" ".join(["word"] * (1 + i % 90)) for i in range(n)))
+    planned(qtbot, dialog)
+    dialog.run.click()
+    qtbot.waitUntil(lambda: window.status.progress.value() > 5, timeout=LONG_MS)
+    window.text_bar.text_input.selectAll()
+    qtbot.keyClicks(window.text_bar.text_input, "A bird")
+    with qtbot.waitSignal(window.document.picture_changed, timeout=LONG_MS):
+        if stopped:
+            window.status.cancel_button.click()
+            qtbot.keyClicks(window.text_bar.text_input, " sings.")
+        else:
+            qtbot.keyClicks(window.text_bar.text_input, " sings.")
+    capture = window.document.capture
+    assert capture is not None
+    assert len(capture.texts) == 60 or (stopped and 0 < len(capture.texts) < 900)
+    assert window.text_bar.text == "A bird sings."
+    assert "What you typed meanwhile has not been run" in window.banner.sentence
+    assert window.banner.sentence.startswith("Stopped: ") == stopped
+    qtbot.wait(500)  # a pause in typing starts nothing
+    assert window.document.capture is capture
+    with qtbot.waitSignal(window.document.picture_changed, timeout=LONG_MS):
+        qtbot.mouseClick(window.text_bar.run_button, Qt.MouseButton.LeftButton)
+    assert window.document.capture.texts == ("A bird sings.",)
+    assert not window.banner.sentence
 
 
 def test_a_text_without_a_token_is_left_out_and_said(
