@@ -42,13 +42,12 @@ from attnviz_gui.capture.names import Names, names_of_rows, rows_of_names
 from attnviz_gui.capture.patches import window_names
 from attnviz_gui.capture.progress import raise_if_cancelled
 from attnviz_gui.capture.record import Capture
-from attnviz_gui.capture.run import alone, cannot_run, count_layers, run
+from attnviz_gui.capture.run import alone, cannot_run, count_layers, no_attention, run
 from attnviz_gui.capture.spill import Kept
 from attnviz_gui.capture.text import check_text, fit_text
 from attnviz_gui.capture.tokens import Encoded, encode, labels
 from attnviz_gui.capture.verify import Verifier
 from attnviz_gui.capture.ways import ways_for
-from attnviz_gui.capture.ways.interface import family
 from attnviz_gui.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
@@ -409,10 +408,7 @@ def _read(
             return fitting, calls
     if missed is not None:
         raise missed
-    raise InputError(
-        f"No attention was seen in {model.name} (family {family(model.module)}): it may "
-        "have none, or compute it in a way that can't be followed. Choose another model."
-    )
+    raise no_attention(model)
 
 
 def _run(model: LoadedModel, forward: Forward, report: _Report, way: Way) -> list[Call]:

@@ -111,3 +111,24 @@ def cannot_run(model: LoadedModel, error: Exception, forward: Forward) -> InputE
     return InputError(
         f"{model.name} (family {family(model.module)}) could not be run on this: {text}"
     )
+
+
+def no_attention(model: LoadedModel) -> InputError:
+    """Return the sentence for a model that was run, and no attention was seen."""
+    name = family(model.module)
+    if not type(model.module).__module__.startswith("transformers."):
+        return InputError(
+            f"No attention was seen in {model.name} (family {name}): it may have none, or compute "
+            "it in a way that can't be followed. Choose another model."
+        )
+    reason = "none of their parts is called an attention"
+    for part in model.module.modules():
+        if any("attention" in type(each).__name__.lower() for each in part.children()):
+            continue  # it holds the one that computes
+        if "attention" in type(part).__name__.lower():
+            kind = type(part).__name__
+            reason = f"{kind} makes its weights without a softmax of products of queries and keys"
+            break
+    return InputError(
+        f"Models of the family {name} cannot be read: {reason}. Choose another model."
+    )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from attnviz_gui.capture.record import Capture
 
-REFUSED = {"mamba": r"family mamba\)"}
+REFUSED = {"mamba": "family mamba cannot be read: none of their parts is called an attention"}
 OTHER_WAYS = ["deberta-v2"]
 READ = [family for family in FAMILIES if family not in REFUSED and family not in OTHER_WAYS]
 CAUSAL = ["gpt2", "gpt_neox", "opt", "llama", "qwen2", "qwen3", "mistral", "phi"]

@@ -270,6 +270,34 @@ def test_a_band_is_refused_by_name() -> None:
     assert _hooks(model) == 0
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("MraConfig", "family mra cannot be read: MraSelfAttention makes its weights without a"),
+        ("YosoConfig", "family yoso cannot be read: YosoSelfAttention makes its weights without a"),
+        ("FNetConfig", "family fnet cannot be read: none of their parts is called an attention"),
+    ],
+)
+def test_what_takes_no_softmax_is_refused_by_name(config: str, said: str) -> None:
+    family = Family(config, SMALL)
+    with pytest.raises(InputError, match=said):
+        attnviz_gui.capture(build(family), example(family, build(family), (16, 16)))
+
+
+def test_an_attention_that_a_model_takes_in_the_run_has_its_place() -> None:
+    """BigBird leaves its sparse attention for a full one when it first meets a short text."""
+    family = Family("BigBirdConfig", {**SMALL, "attention_type": "block_sparse", "block_size": 4})
+    model = build(family)
+    inputs = example(family, model, (12, 12))
+    for _ in range(2):
+        capture = attnviz_gui.capture(model, inputs)
+        assert [layer.name for layer in capture.layers] == [
+            f"encoder.layer.{i}.attention.self" for i in range(len(capture.layers))
+        ]
+        assert capture.verify() <= 1e-5
+        assert _hooks(model) == 0
+
+
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
 def test_a_failure_leaves_no_trace(kind: type[BaseException]) -> None:
     model = Written(product)

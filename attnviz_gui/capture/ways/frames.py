@@ -39,9 +39,11 @@ class Frames:
 
     def __init__(self, model: torch.nn.Module, on_end: Callable[[Frame], None]) -> None:
         self._model = model
-        self._names = {id(module): name for name, module in model.named_modules()}
-        self._names[id(model)] = type(model).__name__
+        # The modules are held with their names, so that no address is used twice.
+        self._names = {id(module): (name, module) for name, module in model.named_modules()}
+        self._names[id(model)] = type(model).__name__, model
         self._on_end = on_end
+        self._follow: Callable[[torch.nn.Module], None] = lambda _module: None
         self._serials = count()
         self.stack: list[Frame] = []
         self.root: Frame | None = None
@@ -59,20 +61,38 @@ class Frames:
             if threading.get_ident() == thread:
                 self._pop(module)
 
+        def follow(module: torch.nn.Module) -> None:
+            stack.enter_context(
+                module.register_forward_pre_hook(starts, with_kwargs=True, prepend=True)
+            )
+            # Also where the module fails and its caller goes on all the same.
+            stack.enter_context(module.register_forward_hook(ends, always_call=True))
+
         with ExitStack() as stack:
             for module in self._model.modules():
-                stack.enter_context(
-                    module.register_forward_pre_hook(starts, with_kwargs=True, prepend=True)
-                )
-                # Also where the module fails and its caller goes on all the same.
-                stack.enter_context(module.register_forward_hook(ends, always_call=True))
+                follow(module)
+            self._follow = follow
             yield
 
     def _push(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        frame = Frame(self._names[id(module)], module, _named(module, args, kwargs))
+        name, _ = self._names[id(module)]
+        self._follow_new(name, module)
+        frame = Frame(name, module, _named(module, args, kwargs))
         frame.serial = next(self._serials)
         self.root = self.root or frame
         self.stack.append(frame)
+
+    def _follow_new(self, name: str, module: torch.nn.Module) -> None:
+        """Follow parts that a module was given while the model runs.
+
+        BigBird takes another attention when it meets a short text.
+        """
+        for own, part in module.named_children():
+            if id(part) not in self._names:
+                path = own if module is self._model else f"{name}.{own}"
+                self._names[id(part)] = path, part
+                self._follow(part)
+                self._follow_new(path, part)
 
     def _pop(self, module: torch.nn.Module) -> None:
         for depth in range(len(self.stack) - 1, -1, -1):
