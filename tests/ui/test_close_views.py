@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QColor, QImage
+from PySide6.QtGui import QColor, QFontMetricsF, QImage
 
 from attnviz_gui.analysis.rollout import rollout
 from attnviz_gui.analysis.value_weighted import value_weighted
@@ -20,7 +20,8 @@ from attnviz_gui.ui.explore.close_views import CloseViews
 from attnviz_gui.ui.explore.view_panel import AsShown
 from attnviz_gui.ui.figure import draw_figure
 from attnviz_gui.ui.main_window import MainWindow
-from attnviz_gui.ui.theme import DARK, LIGHT
+from attnviz_gui.ui.theme import DARK, LIGHT, SMALL, font
+from attnviz_gui.ui.views.anatomy.colors import masked_color
 from attnviz_gui.ui.views.dimensions import Bars, DimensionsView, Table
 from attnviz_gui.ui.views.rollout import RolloutView
 from attnviz_gui.ui.views.text_lines import TextLinesView
@@ -220,6 +221,49 @@ def test_a_masked_pair_and_a_capped_one_are_said_to_be(shown: Any) -> None:
 
 
 # -- matrices --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["query", "key"])
+def test_masked_rows_neither_order_the_dimensions_nor_take_their_colours(
+    by: str, shown: Any
+) -> None:
+    document = on(random_capture(40, causal=True))
+    view = shown(DimensionsView, document, size=(640, 700))
+    document.pin(**{by: 5 if by == "query" else 34})
+    table, head = view.shown, document.picture.source
+    if by == "query":
+        products = head.scaling * head.key[:6] * head.query[5]
+    else:
+        products = head.scaling * head.query[34:] * head.key[34]
+    spread = [float(np.std(products[:, d].astype(float))) for d in range(32)]
+    expected = sorted(range(32), key=lambda d: -spread[d])
+    assert table.order.tolist() == expected
+    assert table.named.tolist() == expected[:8]  # the first columns are those that are named
+    assert table.limit == pytest.approx(np.abs(products).max())
+    image, plot = view.grab().toImage(), view._plot
+    row = plot.height() / 40
+    masked = 20 if by == "query" else 10
+    inside = [
+        image.pixelColor(int(plot.left() + x), int(plot.top() + (masked + 0.5) * row))
+        for x in range(3, int(plot.width()) - 3, 7)
+    ]
+    assert set(map(QColor.name, inside)) == {masked_color(LIGHT).name()}
+    told = view.describe(QPointF(plot.left() + 9, plot.top() + (masked + 0.5) * row))
+    assert told[0][-1].startswith("masked: ")
+
+
+def test_titles_of_columns_are_whole_over_short_tokens(shown: Any) -> None:
+    view = shown(TextLinesView, on(random_capture(1)), size=(420, 320))
+    left, _, _ = view.columns(view.viewport().width())
+    image = view.grab().toImage()
+    top, ground = int(view.head_room) - 22, LIGHT.color("ground")
+    written = [
+        x for x in range(image.width()) for y in range(top, top + 20)
+        if image.pixelColor(x, y) != ground
+    ]  # fmt: skip
+    words = QFontMetricsF(font(SMALL)).horizontalAdvance("queries")
+    assert min(written) >= 2  # nothing is cut off at the edge
+    assert left - min(written) > words
 
 
 def test_value_weighted_attention_is_drawn_and_told(shown: Any, capybara: Capture) -> None:

@@ -21,7 +21,12 @@ from attnviz_gui.analysis.dimensions import (
 from attnviz_gui.session.document import Focus
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.theme import SMALL, font
-from attnviz_gui.ui.views.anatomy.colors import pooled, share_colors, signed_colors
+from attnviz_gui.ui.views.anatomy.colors import (
+    masked_color,
+    pooled,
+    share_colors,
+    signed_colors,
+)
 from attnviz_gui.ui.views.color_scale import round_up
 from attnviz_gui.ui.views.painted import Choosable, PaintedView, elided
 
@@ -155,10 +160,12 @@ class DimensionsView(PaintedView):
             vector = keys[int(picture.key_index[token])] * np.float32(head.scaling)
             products = queries[picture.query_index] * vector
             share, allowed = picture.attention[:, token], picture.mask[:, token]
-        named = strongest_dimensions(products[allowed] if allowed.any() else products, NAMED)
+        # A masked key takes no part in the softmax: it says nothing about what matters.
+        counted = products[allowed] if allowed.any() else products
+        named = strongest_dimensions(counted, NAMED)
         by_size = self.choices["order"] == "size"
-        order = strongest_dimensions(products, products.shape[1]) if by_size else None
-        limit = float(np.abs(products).max(initial=0)) or 1.0
+        order = strongest_dimensions(counted, products.shape[1]) if by_size else None
+        limit = float(np.abs(counted).max(initial=0)) or 1.0
         return Table(
             token, by_query, products,
             np.arange(products.shape[1]) if order is None else order,
@@ -407,7 +414,13 @@ class DimensionsView(PaintedView):
                 p.drawImage(QRectF(x, area.top() + 2, width, area.height() - 4), strip)
                 width += 6
             x += width
-        words = elided("scaling · q · k in each dimension", metrics, max(area.right() - x, 0))
+        said = "scaling · q · k in each dimension"
+        if not table.allowed.all():
+            swatch = QRectF(x + 2, area.top() + 3, area.height() - 6, area.height() - 6)
+            p.fillRect(swatch, masked_color(self.theme))
+            x = swatch.right() + 4
+            said = f"masked · {said}"
+        words = elided(said, metrics, max(area.right() - x, 0))
         p.drawText(QRectF(x, area.top(), max(area.right() - x, 1), area.height()), LEFT, words)
 
     def _picture_of(self, table: Table, plot: QRectF, scale: float) -> QImage:
@@ -415,11 +428,15 @@ class DimensionsView(PaintedView):
         wide = max(round(plot.width() * scale), 1)
         high = max(round(plot.height() * scale), 1)
         if self._image is None or (self._image.width(), self._image.height()) != (wide, high):
-            values = pooled(np.ascontiguousarray(table.products[:, table.order]), (high, wide))
-            colors = signed_colors(self.theme)
-            place = np.rint((values / table.limit + 1) * 127).astype(np.intp)
+            products = np.ascontiguousarray(table.products[:, table.order])
+            products[~table.allowed] = -np.inf
+            values = pooled(products, (high, wide))
+            colors, seen = signed_colors(self.theme), np.isfinite(values)
+            place = np.rint((np.where(seen, values, 0) / table.limit + 1) * 127).astype(np.intp)
             full = np.full((*values.shape, 4), 255, np.uint8)
             full[..., :3] = colors[np.clip(place, 0, 254)]
+            masked = masked_color(self.theme)
+            full[~seen, :3] = masked.red(), masked.green(), masked.blue()
             kind = QImage.Format.Format_RGBA8888
             self._image = QImage(full.data, wide, high, 4 * wide, kind).convertToFormat(
                 QImage.Format.Format_RGB32
@@ -462,6 +479,8 @@ class DimensionsView(PaintedView):
             query, key = (shown.token, row) if shown.by_query else (row, shown.token)
             product = float(shown.products[row, dimension])
             extra = f"attention {number(float(picture.attention[query, key]))}"
+            if not picture.mask[query, key]:
+                extra = f"masked: {picture.why_masked(query, key)}"
         head = picture.source
         vectors = head.query, head.key
         if self.choices["rotary"] == "before" and head.unrotated is not None:

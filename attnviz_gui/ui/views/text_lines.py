@@ -44,6 +44,7 @@ SIDE = 12.0
 PAD = 6.0
 APART = 520.0  # pixels: the widest room between the columns
 LABEL = 180.0  # pixels: the longest token
+TITLES = "queries", "keys"
 SHADES = 12  # opacities
 FAINTEST = 0.1
 
@@ -150,7 +151,7 @@ class TextLinesView(PaintedView):
         self._of = picture
         self._rows_kept.clear()
         self._lines = None
-        names = {*picture.query_tokens, *picture.key_tokens}
+        names = {*picture.query_tokens, *picture.key_tokens, *TITLES}
         widest = max((self._metrics.horizontalAdvance(n) for n in map(_line, names)), default=0.0)
         self._width = min(widest, LABEL) + 2 * PAD
 
@@ -432,12 +433,12 @@ class TextLinesView(PaintedView):
             p.drawText(square, Qt.AlignmentFlag.AlignCenter, str(head))
             x += SQUARE + GAP
         p.setPen(theme.color("muted"))
-        width, top = small.horizontalAdvance("queries") + 8, area.top() + self.head_room - ROW - 2
+        width, top = small.horizontalAdvance(TITLES[0]) + 8, area.top() + self.head_room - ROW - 2
         middle = Qt.AlignmentFlag.AlignVCenter
         over = QRectF(left - PAD - width, top, width, ROW)
-        p.drawText(over, Qt.AlignmentFlag.AlignRight | middle, "queries")
+        p.drawText(over, Qt.AlignmentFlag.AlignRight | middle, TITLES[0])
         over = QRectF(right + PAD, top, width, ROW)
-        p.drawText(over, Qt.AlignmentFlag.AlignLeft | middle, "keys")
+        p.drawText(over, Qt.AlignmentFlag.AlignLeft | middle, TITLES[1])
 
     # -- mouse and keys ----------------------------------------------------------------------
 
