@@ -6,7 +6,6 @@ names of the tokens, so that what comes out is whole. Formats 1 and 2; `store` s
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     Shape = tuple[int | None, ...]
 
 _MISFIT = "its description does not fit its arrays"
+_LARGEST = float(np.finfo(np.float32).max)
 # What format 1 had no words for.
 _NEW = dict.fromkeys(("softcap", "sink", "unrotated", "query_tokens", "key_tokens"))
 
@@ -262,7 +262,7 @@ def _one(value: Any, *kinds: type) -> Any:
 
 def _finite(value: Any) -> float:
     number = float(_one(value, int, float))
-    if not math.isfinite(number):
+    if not abs(number) <= _LARGEST:  # nor is NaN
         raise ValueError(value)
     return number
 

@@ -240,6 +240,8 @@ def lies() -> Iterator[tuple[str, bytes]]:
     yield "names too few", lie(names=[said["names"][0][:-1], *said["names"][1:]])
     yield "no names", lie(names=None)
     yield "NaN as scaling", lie_of_record(scaling=float("nan"))
+    yield "a scaling beyond float32", lie_of_record(scaling=1e308)
+    yield "a cap beyond float32", lie_of_record(softcap=1e308)
     yield "infinite cap", lie_of_record(softcap=float("inf"))
     yield "a cap of 0", lie_of_record(softcap=0)
     yield "a negative cap", lie_of_record(softcap=-3.0)
