@@ -299,7 +299,7 @@ def test_rollout_says_where_it_has_no_meaning(shown: Any) -> None:
     base = random_capture(4)
     cross = tuple(replace(of, kind="cross") for of in base.layers)
     view = shown(RolloutView, on(replace(base, layers=cross)))
-    assert "cross-attention" in view.sentence()
+    assert "cross-attention" in view.why_nothing()
     assert view.values() is None
     assert colors(view.grab().toImage()) > 3
 
@@ -415,6 +415,55 @@ def test_two_thousand_tokens_scroll_and_only_rows_in_view_are_computed(shown: An
     assert view.head_room <= view.row_y(1501) <= view.viewport().height()
 
 
+# -- no picture of what was on show before ---------------------------------------------------
+
+
+def shades(view: Any) -> int:
+    """How many pixels have colours, of which words have none."""
+    image = view.grab().toImage()
+    return sum(
+        image.pixelColor(x, y).saturation() > 60
+        for x in range(0, image.width(), 4) for y in range(0, image.height(), 4)
+    )  # fmt: skip
+
+
+def test_a_layer_that_has_no_rollout_shows_none_of_the_layer_before(shown: Any) -> None:
+    base = random_capture(6)
+    layers = base.layers[0], replace(base.layers[1], kind="cross")
+    document = on(replace(base, layers=layers), 0, 0)
+    view = shown(RolloutView, document)
+    assert shades(view) > 1000
+    document.show_head(1, 0)
+    assert "cross-attention" in view.why_nothing()
+    assert shades(view) == 0
+    assert not view.isEnabled()  # what is not there is not hovered
+    document.show_head(0, 0)
+    assert shades(view) > 1000 and view.isEnabled()
+
+
+def test_what_is_being_computed_or_has_no_values_shows_no_other_picture(
+    shown: Any, capybara: Capture
+) -> None:
+    document = on(capybara, 0, 0)
+    rolled, weighted = shown(RolloutView, document), shown(ValueWeightedView, document)
+    asked: list[Any] = []
+    rolled.compute = lambda request, then: asked.append((request, then))
+    document.show_head(3, 0)
+    assert rolled.why_nothing() == "Being computed…"
+    assert shades(rolled) == 0
+    (request, then) = asked.pop()
+    then(request(lambda *_: None, None))
+    assert shades(rolled) > 1000
+    document.show_head(4, 0)
+    rolled.give_up()
+    assert rolled.why_nothing().startswith("Cancelled")
+    assert shades(rolled) == 0
+    assert shades(weighted) > 1000
+    document.show_mix(Mix(((1, 2), (1, 7)), "mean"))
+    assert "no value vectors" in weighted.why_nothing()
+    assert shades(weighted) == 0
+
+
 # -- several heads as one --------------------------------------------------------------------
 
 
@@ -424,8 +473,8 @@ def test_of_several_heads_as_one_each_shows_what_it_can(shown: Any, capybara: Ca
     document.show_mix(Mix(((1, 2), (1, 7)), "mean"))
     dimensions, weighted, rolled, lines = views
     assert "no queries and keys" in dimensions.sentence()
-    assert "no value vectors" in weighted.sentence()
-    assert rolled.sentence() == ""
+    assert "no value vectors" in weighted.why_nothing()
+    assert rolled.why_nothing() == ""
     mean = (capybara.head(1, 2).attention + capybara.head(1, 7).attention) / 2
     (drawn,) = lines.lines(lines.viewport().height())[0]
     assert np.allclose(mean[drawn.query, drawn.key], drawn.weight, atol=1e-6)
@@ -503,10 +552,10 @@ def test_a_rollout_is_cancelled(qtbot: QtBot) -> None:
     (part,) = [part for part in window.parts if isinstance(part, CloseViews)]
     part.docks["rollout"].open()
     view = part.panels["rollout"].view
-    assert view.sentence() == "Being computed…"
+    assert view.why_nothing() == "Being computed…"
     assert part.rollout.button.isVisible()
     qtbot.mouseClick(part.rollout.button, Qt.MouseButton.LeftButton)
-    assert view.sentence().startswith("Cancelled")
+    assert view.why_nothing().startswith("Cancelled")
     assert view.whole() is None
     assert not part.rollout.button.isVisible()
     window.close()

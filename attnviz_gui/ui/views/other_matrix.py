@@ -54,7 +54,7 @@ class OtherMatrix(HeatmapView):
         """Return the pairs that have a number, (T_q, T_k)."""
         return picture.mask
 
-    def sentence(self) -> str:
+    def why_nothing(self) -> str:
         """Why there is nothing to show; empty where there is."""
         return self.empty if self.document.picture is None else self.reason()
 
