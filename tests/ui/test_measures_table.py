@@ -18,6 +18,7 @@ from attnviz_gui.session.document import Document
 from attnviz_gui.session.fits import Basis, HeadFit
 from attnviz_gui.ui import parts
 from attnviz_gui.ui.explore.measures import MeasuresTable
+from attnviz_gui.ui.explore.measures_engine import REST_MS
 from attnviz_gui.ui.explore.measures_table import MeasuresPanel
 from attnviz_gui.ui.main_window import MainWindow
 from attnviz_gui.ui.theme import LIGHT
@@ -209,6 +210,56 @@ def test_heads_like_this_one_come_in_order(qtbot, part, window):
     assert not child(window, "measures_like").isChecked()
 
 
+@pytest.mark.parametrize("change", ["text", "special", "capture"])
+def test_what_was_compared_on_another_text_is_not_shown(qtbot, part, window, change):
+    part.measuring.want(like=(1, 2), groups=2)
+    qtbot.waitUntil(lambda: {"likeness", "cluster"} <= set(keys(part)), timeout=LONG)
+    settled(qtbot, part)
+    if change == "text":
+        part.measuring.want(all_texts=True)  # so that the measures are the same for both
+        settled(qtbot, part)
+    seen = []
+
+    def look() -> None:
+        rows = part.panel.rows()
+        if "likeness" in rows[0]:
+            document = window.document
+            special = part.measuring.wanted.with_special
+            far = like(document.capture, 1, 2, document.text, with_special=special)
+            seen.append(np.allclose(column(part, "likeness"), sorted(far.tolist())))
+        if "cluster" in rows[0]:
+            seen.append(part.measuring.clusters.capture is window.document.capture)
+            seen.append(part.measuring.clusters.text == window.document.text)
+
+    part.measuring.changed.connect(look)
+    if change == "text":
+        window.document.show_head(text=1)
+    elif change == "special":
+        part.measuring.want(with_special=False)
+    else:
+        window.document.open(random_capture(9, layers=2, heads=3, seed=5))
+    qtbot.waitUntil(lambda: part.measuring.running, timeout=LONG)
+    settled(qtbot, part)
+    part.measuring.changed.disconnect(look)
+    assert {"likeness", "cluster"} <= set(keys(part))
+    assert len(seen) >= 3 and all(seen)
+
+
+def test_a_table_that_is_sorted_stays_so_for_another_text(qtbot, part, window):
+    at = keys(part).index("confidence")
+    part.panel.table.sortByColumn(at, Qt.SortOrder.DescendingOrder)
+    before = column(part, "confidence")
+    window.document.show_head(text=1)
+    qtbot.waitUntil(lambda: part.measuring.running, timeout=LONG)
+    settled(qtbot, part)
+    now = column(part, "confidence")
+    assert now != before
+    assert now == sorted(now, reverse=True)
+    header = part.panel.table.horizontalHeader()
+    assert header.sortIndicatorSection() == at
+    assert header.sortIndicatorOrder() == Qt.SortOrder.DescendingOrder
+
+
 def test_groups_are_a_column(qtbot, part, window):
     child(window, "measures_n_groups").setValue(2)
     child(window, "measures_group").click()
@@ -278,6 +329,10 @@ def test_cancel_stops_and_measure_begins_anew(qtbot, window):
     assert not part.measuring.running
     assert window.document.head_measures is None
     assert "Measure" in part.panel.table.sentence
+    window.document.show_head(3, 2)  # another head of the same text: not begun behind one's back
+    qtbot.wait(2 * REST_MS)
+    assert not part.measuring.running
+    assert window.document.head_measures is None
     child(window, "measures_begin").click()
     settled(qtbot, part)
     assert part.panel.proxy.rowCount() == 48

@@ -131,6 +131,20 @@ class Measuring(QObject):
         found = self.document.head_measures
         return found if found is not None and self._fits_what_is_wanted(found) else None
 
+    @property
+    def alike(self) -> Likeness | None:
+        """How far all heads are from the wanted one; None where that is of another text."""
+        return self.likeness if self._is_of(self.likeness, self._here()) else None
+
+    @property
+    def groups(self) -> Clusters | None:
+        """Groups of the text on show, perhaps as many as were wanted before; None without."""
+        found = self.clusters
+        if found is None or not self.wanted.groups:
+            return None
+        of = (found.capture, found.text, found.with_special)
+        return found if of == self._here() else None
+
     def set_active(self, active: bool) -> None:
         """Measure whenever something changes, as long as somebody looks."""
         self._active = active
@@ -202,7 +216,7 @@ class Measuring(QObject):
             return
         wanted, basis = self.wanted, self._basis()
         found = self.measures
-        here = (capture, self.document.text, wanted.with_special)
+        here = self._here()
         if found is None:
             self._begin("", MeasureRequest(*basis), 0)
         elif wanted.like and not self._is_of(self.likeness, here):
@@ -246,6 +260,10 @@ class Measuring(QObject):
         every = self.wanted.all_texts and len(capture.texts) > 1
         return capture, ALL_TEXTS if every else self.document.text, self.wanted.with_special
 
+    def _here(self) -> tuple[Capture | None, int, bool]:
+        """Return what heads are compared on: the text on show."""
+        return self.document.capture, self.document.text, self.wanted.with_special
+
     def _picture_kind(self) -> tuple[str, bool]:
         return self.document.objective, self.document.options.rotary
 
@@ -275,9 +293,8 @@ class Measuring(QObject):
     # -- asking and being answered -----------------------------------------------------------
 
     def _begin(self, option: str, request: Any, worker: int) -> None:
-        capture, text = self.document.capture, self.document.text
         self._option = option
-        self._of = (capture, text, self.wanted.with_special)
+        self._of = self._here()
         self._basis_of = self._basis()
         self._runners[worker].submit(request)
         self.running_changed.emit(True)
@@ -360,7 +377,8 @@ class Measuring(QObject):
             layers = self._basis()[0].layers
             if layer >= len(layers) or head >= layers[layer].n_heads:
                 self.want(like=None)
-        self._halted = False
+        if self._basis_of != self._basis():  # another head of the same text begins nothing anew
+            self._halted = False
         self.changed.emit()
         self._look()
 

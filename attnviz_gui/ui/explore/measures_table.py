@@ -27,7 +27,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from attnviz_gui.analysis.catalogue import BASELINE_TITLES, BASELINES, CATALOGUE, PICTURE, tip
+from attnviz_gui.analysis.catalogue import (
+    BASELINE_TITLES,
+    BASELINES,
+    CATALOGUE,
+    LIKENESS,
+    PICTURE,
+    tip,
+)
 from attnviz_gui.analysis.filtering import parse
 from attnviz_gui.analysis.measures import BY_NAME
 from attnviz_gui.errors import InputError
@@ -80,6 +87,7 @@ class MeasuresPanel(QWidget):
         self._own = self.measuring if measuring is None else None
         self.hidden_columns: set[str] = set()
         self._shown: tuple[Any, ...] = ()
+        self._sorted = "layer", Qt.SortOrder.AscendingOrder  # the last column that was chosen
         self.model = HeadsModel(theme, self)
         self.proxy = HeadsProxy(self)
         self.proxy.setSourceModel(self.model)
@@ -205,6 +213,7 @@ class MeasuresPanel(QWidget):
         head.setSectionsMovable(True)
         head.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         head.customContextMenuRequested.connect(self._on_header_menu)
+        head.sortIndicatorChanged.connect(self._on_sorted)
         self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
 
     def _lay_out(self) -> None:
@@ -302,8 +311,7 @@ class MeasuresPanel(QWidget):
         measures = m.measures
         self.table.sentence = EMPTY if capture is None else WAITING
         wanted = m.wanted
-        likeness = m.likeness if wanted.like is not None and self._here(m.likeness) else None
-        clusters = m.clusters if wanted.groups and self._grouped() else None
+        likeness, clusters = m.alike, m.groups
         baselines = [which for which in BASELINES if getattr(wanted, which)]
         shown = (
             measures, likeness, clusters, tuple(baselines), frozenset(self._hidden()),
@@ -323,17 +331,19 @@ class MeasuresPanel(QWidget):
         measures = self.measuring.measures
         old = {column.key for column in self.model.columns}
         head = self.table.horizontalHeader()
-        sorted_by = head.sortIndicatorSection()
-        key = self.model.columns[sorted_by].key if sorted_by < len(self.model.columns) else "layer"
+        key, order = self._sorted
         if measures is None:
             self.model.show((), [])
         else:
             columns = columns_of(measures, self._hidden(), baselines, likeness, clusters)
             self.model.show(measures.heads, columns)
             keys = [column.key for column in columns]
-            where = keys.index(key) if key in keys else 0
-            order = head.sortIndicatorOrder() if key in keys else Qt.SortOrder.AscendingOrder
-            self.table.sortByColumn(where, order)
+            if key in keys:
+                self.table.sortByColumn(keys.index(key), order)
+            else:
+                self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+                if key != LIKENESS.name:
+                    self._sorted = key, order  # it may come back, of another text
             if set(keys) != old:
                 # The head on show is in bold, and nothing of a number is to be cut off.
                 number = QFontMetrics(font(bold=True)).horizontalAdvance(WIDEST) + 12
@@ -356,22 +366,9 @@ class MeasuresPanel(QWidget):
             hidden |= {"fit_a", "fit_c"}
         return hidden
 
-    def _here(self, likeness: Any) -> bool:
-        return (
-            likeness is not None
-            and likeness.of == self.measuring.wanted.like
-            and self.measuring.measures is not None
-            and len(likeness.distances) == len(self.measuring.measures.heads)
-        )
-
-    def _grouped(self) -> bool:
-        found, measures = self.measuring.clusters, self.measuring.measures
-        return (
-            found is not None
-            and measures is not None
-            and found.capture is measures.capture
-            and found.with_special == measures.with_special
-        )
+    def _on_sorted(self, section: int, order: Qt.SortOrder) -> None:
+        if 0 <= section < len(self.model.columns):
+            self._sorted = self.model.columns[section].key, order
 
     def _follow_wanted(self) -> None:
         wanted = self.measuring.wanted
