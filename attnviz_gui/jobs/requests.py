@@ -53,6 +53,11 @@ class RunRequest:
             _fetch(self.source, progress, cancel)
         model = model_at_hand(self.source, progress, cancel)
         if model.tokenizer is None:
+            if getattr(model.module, "main_input_name", "") == "pixel_values":
+                raise InputError(
+                    f"{model.name} reads pictures, not texts: drop a picture and the model's "
+                    "folder on the window together."
+                )
             raise InputError(
                 f"{model.name} has no tokenizer, so it takes tensors in place of a text. Record it "
                 "in Python: attnviz_gui.show(attnviz_gui.capture(module, tensors))"

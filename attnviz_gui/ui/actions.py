@@ -117,7 +117,7 @@ class Actions:
 
     def save_to(self, path: Path, capture: Capture) -> None:
         """Save a capture in the worker."""
-        if path.suffix != ".safetensors":
+        if path.suffix.lower() != ".safetensors":
             self.window.banner.say(
                 f"The capture was not saved: name the file {path.stem}.safetensors, so that it can "
                 "be opened again.",

@@ -90,7 +90,7 @@ class Runs(QObject):
         if others and others[0].suffix.lower() in PICTURES:
             self.picture_given.emit(others[0].absolute(), models[0].absolute() if models else None)
             return
-        if models and others and others[0].suffix != ".safetensors":
+        if models and others and not _is_capture(others[0]):
             self.open_text(others[0], str(models[0].absolute()))
             return
         for path in (*models[:1], *others[:1]):
@@ -112,7 +112,7 @@ class Runs(QObject):
                 self.run_model(str(path))
             elif path.suffix.lower() in PICTURES:
                 self.picture_given.emit(path, None)
-            elif path.suffix == ".safetensors":
+            elif _is_capture(path):
                 _refuse_pipe(path)
                 self._open_capture(path)
             else:
@@ -256,6 +256,10 @@ class Runs(QObject):
     def _on_stopped(self) -> None:
         """A cancelled change of model leaves the old one chosen."""
         self.bar.show_source(self.bar.source)
+
+
+def _is_capture(path: Path) -> bool:
+    return path.suffix.lower() == ".safetensors"
 
 
 def _refuse_pipe(path: Path) -> None:

@@ -19,6 +19,7 @@ from attnviz_gui.session.settings import load_settings, settings_file
 from attnviz_gui.ui.dialogs.download import hub_id
 from attnviz_gui.ui.main_window import MainWindow
 from tests.capture.stand_in import COMMIT, StandIn
+from tests.images import save_tiny_vit
 from tests.samples import random_capture, save_tiny_bert
 from tests.ui.driving import LONG, child, drop, opened
 
@@ -350,6 +351,23 @@ def test_an_open_dialog_takes_captures(qtbot, window, tmp_path):
         dialog.accept()
     assert len(window.document.picture.query_tokens) == 5
     assert window.memory.recent("captures") == (str(file),)
+
+
+def test_a_capture_whose_name_is_in_capitals(qtbot, window, tmp_path):
+    file = tmp_path / "CAPTURE.SAFETENSORS"
+    random_capture(5).save(file)
+    with qtbot.waitSignal(window.runner.finished, timeout=LONG):
+        drop(window, file)
+    assert len(window.document.picture.query_tokens) == 5
+    with qtbot.waitSignal(window.files.saved, timeout=LONG):
+        window.actions_.save_to(tmp_path / "OTHER.SAFETENSORS", window.document.capture)
+
+
+def test_a_model_of_pictures_says_how_it_is_given_one(qtbot, window, tmp_path):
+    folder = save_tiny_vit(tmp_path / "vit")
+    with qtbot.waitSignal(window.runner.failed, timeout=LONG):
+        drop(window, folder)
+    assert "reads pictures, not texts: drop a picture and" in window.banner.sentence
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind", bytes(1000)])
