@@ -383,6 +383,21 @@ def test_several_heads_have_colours_of_their_own(
     assert view.heads == (2,)
 
 
+@pytest.mark.parametrize("heads", [32, 96])
+def test_the_squares_of_many_heads_leave_room_for_the_lines(heads: int, shown: Any) -> None:
+    document = on(random_capture(12, layers=1, heads=heads, head_dim=8), 0, 5)
+    view = shown(TextLinesView, document, size=(250, 140))
+    view.grab()
+    assert view.head_room < 0.55 * view.viewport().height()
+    assert [head for head, _ in view._squares] == [5]  # the others are in the panel's menu
+    view.choose_heads(set(range(heads)))
+    view.grab()
+    assert view.head_room < 0.75 * view.viewport().height()
+    view.resize(900, 700)
+    view.grab()
+    assert [head for head, _ in view._squares] == list(range(heads))
+
+
 def test_watched_pairs_are_red(shown: Any, capybara: Capture) -> None:
     document = on(capybara, 1, 7)
     view = shown(TextLinesView, document)

@@ -203,6 +203,17 @@ def test_tsne_says_that_its_distances_are_none_and_what_it_was_made_with(
     assert "perplexity 5, seed 3" in view.facts()
 
 
+def test_a_narrow_panel_says_too_that_distances_are_none(shown: Any, capybara: Capture) -> None:
+    view = shown(on(capybara), size=(258, 150))
+    run(view)
+    assert view.plane.caption.rest.startswith("its distances are not distances")
+    view.choose("method", "pca")
+    assert "distances" not in view.plane.caption.rest
+    wide = shown(on(capybara), size=(900, 600))
+    run(wide)
+    assert "distances" in wide.title() and "distances" not in wide.plane.caption.rest
+
+
 def test_what_was_computed_is_there_when_one_comes_back(shown: Any, capybara: Capture) -> None:
     document = on(capybara)
     view = shown(document)

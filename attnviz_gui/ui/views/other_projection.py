@@ -235,7 +235,10 @@ class OtherProjectionView(View):
         if self.document.corpus is not None:
             rest += f" · names: text {self._picture.text + 1}"
         caption.set_text(WORDS[self.method], rest)
-        caption.set_lines(1 + (caption.needs() + 30 > self.width() - 12))
+        narrow = caption.needs() + 30 > self.width() - 12
+        if narrow and not self.spatial:  # there the title is cut, and this is not to be lost
+            caption.set_text(WORDS[self.method], f"{NOT_DISTANCES} · {rest}")
+        caption.set_lines(1 + narrow)
 
     # -- following the document --------------------------------------------------------------
 

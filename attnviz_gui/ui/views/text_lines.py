@@ -41,6 +41,7 @@ ROW = 20.0  # pixels of a token
 SQUARE = 18.0  # pixels of a head's square
 GAP = 4.0
 SIDE = 12.0
+MOST_SQUARES = 0.4  # of the height, that the heads' squares may take
 PAD = 6.0
 APART = 520.0  # pixels: the widest room between the columns
 LABEL = 180.0  # pixels: the longest token
@@ -257,20 +258,31 @@ class TextLinesView(PaintedView):
     @property
     def head_room(self) -> float:
         """Height of the squares and titles above the rows."""
-        picture = self.document.picture
-        n = 1 if picture is None else picture.capture.layers[picture.layer].n_heads
-        across = max(int((self._area_width - 2 * SIDE + GAP) // (SQUARE + GAP)), 1)
-        rows = -(-n // across)
-        return 8 + rows * (SQUARE + GAP) + ROW + 2
+        rows = -(-len(self.offered) // self._across)
+        return 8 + max(rows, 1) * (SQUARE + GAP) + ROW + 2
 
-    _area_width = 400.0
+    @property
+    def offered(self) -> tuple[int, ...]:
+        """The heads that have squares: all, or where they'd hide the text those that are drawn."""
+        picture = self.document.picture
+        every = range(0 if picture is None else picture.capture.layers[picture.layer].n_heads)
+        rows = max(int(MOST_SQUARES * self._area_height / (SQUARE + GAP)), 1)
+        if len(every) <= rows * self._across:
+            return tuple(every)
+        return tuple(head for head in self.heads if head != MIXED)[: rows * self._across]
+
+    @property
+    def _across(self) -> int:
+        return max(int((self._area_width - 2 * SIDE + GAP) // (SQUARE + GAP)), 1)
+
+    _area_width, _area_height = 400.0, 400.0
 
     def height_of(self, width: float) -> float:
         """Return the height of all rows."""
         picture = self.document.picture
         if picture is None:
             return 0.0
-        self._area_width = width
+        self._area_width, self._area_height = width, self.viewport().height()
         most = max(len(picture.query_tokens), len(picture.key_tokens))
         return self.head_room + most * ROW + 8
 
@@ -304,7 +316,7 @@ class TextLinesView(PaintedView):
         """Draw lines, tokens, and above them squares and titles."""
         picture, focus = self.document.picture, self.document.focus
         assert picture is not None
-        self._area_width = area.width()
+        self._area_width, self._area_height = area.width(), area.height()
         left, right, column = self.columns(area.width())
         lines, _, _ = self.lines(area.height())
         p.save()
@@ -414,7 +426,7 @@ class TextLinesView(PaintedView):
         self._squares = []
         x, y = area.left() + SIDE, area.top() + 8
         chosen = self.heads
-        for head in range(picture.capture.layers[picture.layer].n_heads):
+        for head in self.offered:
             if x + SQUARE > area.right() - SIDE + GAP and x > area.left() + SIDE:
                 x, y = area.left() + SIDE, y + SQUARE + GAP
             square = QRectF(x, y, SQUARE, SQUARE)
