@@ -25,13 +25,13 @@ LONG = (
     "day when a keeper was cleaning their pen with warm water."
 )
 
-# What the page about a and c tells of: a head whose lines become short.
-HELP_HEAD = (1, 8)
-HELP_SLIDERS = {"t": 0.4, "scale": 1.0}
+# What the pictures tell of: a head whose lines become short.
+HEAD = (1, 8)
+SLIDERS = {"t": 0.4, "scale": 1.0}
 
 
-def take(file: Path, text: str, size: tuple[int, int], theme: str, head: tuple[int, int]) -> None:
-    """Open the window, run the text, normalise by the centroids, and save what it shows."""
+def take(file: Path, text: str, size: tuple[int, int], theme: str) -> None:
+    """Open the window, run the text, move the keys towards the queries, and save what it shows."""
     from PySide6.QtCore import QEventLoop, QTimer
     from PySide6.QtWidgets import QApplication
 
@@ -47,8 +47,8 @@ def take(file: Path, text: str, size: tuple[int, int], theme: str, head: tuple[i
     window.ready.connect(loop.quit)
     window.show()
     loop.exec()
-    window.document.show_head(*head)
-    window.document.move(mode="centroid", t=1.0)
+    window.document.show_head(*HEAD)
+    window.document.move(mode="centroid", **SLIDERS)
     QTimer.singleShot(400, loop.quit)
     loop.exec()
     while window.badge.text() == "checking…":
@@ -77,9 +77,9 @@ def take_help(folder: Path) -> None:
     app = QApplication.instance() or QApplication([])
     document = Document()
     document.open(attnviz_gui.capture("bundled", SHORT))
-    document.show_head(*HELP_HEAD)
+    document.show_head(*HEAD)
     document.set_options(plane="both", animate=False)
-    document.move(mode="centroid", **HELP_SLIDERS)
+    document.move(mode="centroid", **SLIDERS)
     kinds = (("plane", EmbeddingView, QSize(680, 330)), ("scatter", ScatterView, QSize(680, 250)))
     for (name, kind, size), theme in itertools.product(kinds, (LIGHT, DARK)):
         view = kind(document, theme)
@@ -117,13 +117,13 @@ def _take_all(options: argparse.Namespace) -> None:
     if options.help_page:
         take_help(Path(__file__).resolve().parent.parent / "resources" / "pictures")
     if options.readme:
-        take(options.readme, SHORT, (1280, 800), "light", (1, 7))
+        take(options.readme, SHORT, (1280, 800), "light")
     if options.folder:
         sizes = ((1280, 800), (1920, 1080))
         texts = {"short": SHORT, "long": LONG}
         for size, theme, (name, text) in itertools.product(sizes, ("light", "dark"), texts.items()):
             file = options.folder / f"window-{size[0]}-{theme}-{name}.png"
-            take(file, text, size, theme, (1, 7))
+            take(file, text, size, theme)
 
 
 if __name__ == "__main__":

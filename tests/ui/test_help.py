@@ -14,7 +14,7 @@ from attnviz_gui.session.words import number
 from attnviz_gui.ui.dialogs.help import HelpPicture, about, normalisation_help
 from attnviz_gui.ui.style import dress
 from attnviz_gui.ui.theme import DARK, LIGHT
-from tests.pictures import HELP_HEAD, HELP_SLIDERS
+from tests.pictures import HEAD, SLIDERS
 from tests.ui.test_scatter import pixels
 
 
@@ -62,10 +62,10 @@ def test_the_captions_numbers_are_those_of_the_model(opened, capybara):
     page = words(opened(normalisation_help))
     document = Document()
     document.open(capybara)
-    document.show_head(*HELP_HEAD)
-    document.move(mode="centroid", **HELP_SLIDERS)
+    document.show_head(*HEAD)
+    document.move(mode="centroid", **SLIDERS)
     first, last = measure(document.picture.before), measure(document.frame)
-    layer, head = HELP_HEAD
+    layer, head = HEAD
     assert f"Layer {layer}, head {head}" in page
     lengths = (number(each.line_length, 2) for each in (first, last))
     assert "from {} to {} of the mean distance".format(*lengths) in page
