@@ -36,6 +36,7 @@ Kind = Literal["heatmap", "embedding", "scatter"]
 KINDS: dict[Kind, str] = {"heatmap": "attention", "embedding": "plane", "scatter": "scatter"}
 
 SHADES = 255  # places among the colours
+MASKED = SHADES  # beyond the last of them: no query may attend to the key
 PAIRS = 20_000  # pairs of a cell's scatter that are drawn one by one
 STRONGEST = 400  # lines of a cell's plane
 
@@ -63,7 +64,8 @@ class Cell:
     title, numbers : str
         ``L3 H7``, and the figure that matters.
     shades : (rows, columns) uint8 or None
-        A heatmap's places among the colours, 0 to `SHADES` - 1, made as small as it is drawn.
+        A heatmap's places among the colours, 0 to `SHADES` - 1, or `MASKED`; made as small as it
+        is drawn.
     before, after : Half or None
     lines : (n, 2) int
         Query and most attended key, of a plane.
@@ -163,8 +165,12 @@ class Gallery:
             small = np.log10(np.maximum(small, low))
             low, high = float(np.log10(low)), 0.0
         shades = np.clip((small - low) / (high - low), 0, 1) * (SHADES - 1)
+        shades = shades.round().astype(np.uint8)
+        if not picture.mask.all():
+            allowed = picture.mask.astype(np.float32)
+            shades[_largest(_largest(allowed, rows, 0), columns, 1) == 0] = MASKED
         place = (picture.layer, picture.head)
-        return Cell(place, title, f"max {number(most, 2)}", shades.round().astype(np.uint8))
+        return Cell(place, title, f"max {number(most, 2)}", shades)
 
     def _pair(self, picture: Picture, place: Place, title: str) -> Cell:
         sliders = self.own.get(place, self.sliders)
@@ -179,6 +185,8 @@ class Gallery:
             sides = [Half((_pairs(frame, picture), np.zeros((0, 2)))) for frame in (before, after)]
             told = [frame.correlation for frame in (before, after)]
             words = "r " + " → ".join(number(r) for r in told)
+            if np.isnan(told).all():
+                words = f"r {number(np.nan)}"
             return Cell(place, title, words, before=sides[0], after=sides[1])
         planes = [frame.projection for frame in (before, after)]
         sides = [Half((plane.query_xy, plane.key_xy)) for plane in planes]

@@ -56,7 +56,9 @@ def test_one_colour_is_one_attention_in_every_cell(capture, logarithmic):
         if logarithmic:
             shown_ = np.log10(np.maximum(attention, low) / low)
             at = shown_ / np.log10(high / low)
-        assert np.abs(cell.shades - 254 * np.clip(at, 0, 1)).max() <= 0.51
+        mask = capture.head(*place).mask
+        assert np.abs(cell.shades - 254 * np.clip(at, 0, 1))[mask].max() <= 0.51
+        assert (cell.shades[~mask] == gallery.MASKED).all()
 
 
 def test_a_cell_too_small_for_its_tokens_keeps_the_largest():
@@ -66,6 +68,13 @@ def test_a_cell_too_small_for_its_tokens_keeps_the_largest():
     expected = attention.reshape(10, 5, 10, 5).max(axis=(1, 3))
     assert cell.shades.shape == (10, 10)
     assert np.abs(cell.shades - 254 * expected).max() <= 0.51
+
+
+def test_a_pixel_is_masked_where_all_its_pairs_are():
+    capture = random_capture(50, heads=1, layers=1, causal=True)
+    shades = made(capture, "heatmap", side=10).cell((0, 0)).shades
+    allowed = np.tril(np.ones((50, 50), bool)).reshape(10, 5, 10, 5).any(axis=(1, 3))
+    assert np.array_equal(shades != gallery.MASKED, allowed)
 
 
 @pytest.mark.parametrize("sliders", [Sliders("centroid", 0.7, 1.5), Sliders("lifted", 0.4, 0.8)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PySide6.QtCore import QPointF, Qt
-from PySide6.QtGui import QColor, QImage
+from PySide6.QtGui import QColor, QFontMetricsF, QImage
 from PySide6.QtWidgets import QDialogButtonBox
 
 from attnviz_gui.errors import InputError
@@ -16,7 +16,8 @@ from attnviz_gui.ui.explore.gallery import Exporter, GalleryPart, job_of
 from attnviz_gui.ui.explore.gallery_page import GalleryPage
 from attnviz_gui.ui.figure import draw_figure, png_bytes
 from attnviz_gui.ui.main_window import MainWindow
-from attnviz_gui.ui.theme import PAPER
+from attnviz_gui.ui.theme import NORMAL, PAPER, font
+from attnviz_gui.ui.views.anatomy.colors import masked_color
 from attnviz_gui.ui.views.catalogue import VIEWS
 from tests.samples import random_capture
 from tests.ui.driving import LONG, child, opened
@@ -91,6 +92,55 @@ def _steps(area, axis, pixels):
     low = area.top() + 16 if axis else area.left() + 1
     high = area.bottom() - 1 if axis else area.right() - 1
     return range(round(low * pixels), round(high * pixels))
+
+
+def test_masked_pairs_have_a_colour_of_their_own_and_are_named(qapp):
+    def beside_the_bar(causal):
+        capture = random_capture(6, layers=1, heads=3, causal=causal)
+        places = places_of(capture, 0, None)
+        page = page_of("heatmap", capture, places, pixels=1)
+        page.draw(0, Gallery(capture, 0, places, "heatmap", Sliders(), {}).cell((0, 0)))
+        bar = page._bar_area.toRect()
+        legend = page.image.copy(bar.right() + 10, bar.top() - 4, 110, bar.height() + 8)
+        corner = page.area(0).topRight() + QPointF(-12, 27)
+        return page.image.pixelColor(corner.toPoint()), ink(legend)
+
+    color, words = beside_the_bar(causal=True)
+    assert color == masked_color(PAPER) and words > 50
+    color, words = beside_the_bar(causal=False)
+    assert color != masked_color(PAPER) and words == 0
+
+
+def ink(image: QImage) -> int:
+    """How many pixels are not white."""
+    return sum(
+        image.pixelColor(x, y) != QColor("white")
+        for x in range(image.width()) for y in range(image.height())
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["embedding", "scatter"])
+def test_few_heads_have_a_legend_too(qapp, kind):
+    page = GalleryPage(
+        kind, [(0, 0)], heading="Layer 0: dot product over cosine distance, before and after",
+        caption="text  ·  facts", pixels=1,
+    )  # fmt: skip
+    width = QFontMetricsF(font(NORMAL, bold=True)).horizontalAdvance(page.heading)
+    left = round(16 + width) + 8
+    right = page.image.copy(left, 12, page.image.width() - left, 18)
+    assert ink(right) > 150
+
+
+def test_a_cell_of_one_pair_has_it_in_the_middle_and_its_words_apart(qapp):
+    capture = random_capture(1, layers=1, heads=1)
+    page = page_of("scatter", capture, [(0, 0)], pixels=1)
+    page.draw(0, Gallery(capture, 0, [(0, 0)], "scatter", Sliders(), {}).cell((0, 0)))
+    area = page.area(0).adjusted(0, 15, 0, 0)
+    assert page.image.pixelColor(area.center().toPoint()) != QColor("white")
+    head = page.image.copy(page.area(0).toRect().adjusted(0, 0, 0, -150))
+    columns = [ink(head.copy(x, 0, 1, head.height() - 1)) for x in range(head.width())]
+    gaps = "".join("x" if n else " " for n in columns).strip().split(" " * 8)
+    assert len([part for part in gaps if part.strip()]) == 2  # the name, and the number
 
 
 def test_a_page_beyond_what_a_picture_holds_is_refused(qapp):

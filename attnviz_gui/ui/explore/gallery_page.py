@@ -14,8 +14,9 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QImage, QPainter, QPen, QPolygonF
 
 from attnviz_gui.errors import InputError
-from attnviz_gui.export.gallery import SHADES, rows_and_columns
+from attnviz_gui.export.gallery import MASKED, SHADES, rows_and_columns
 from attnviz_gui.ui.theme import NORMAL, PAPER, SMALL, font
+from attnviz_gui.ui.views.anatomy.colors import masked_color
 from attnviz_gui.ui.views.color_scale import ColorScale
 from attnviz_gui.ui.views.labels import mix
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from attnviz_gui.export.gallery import Cell, Half, Kind, Place
 
 SIZES = {"heatmap": (150.0, 150.0), "embedding": (290.0, 140.0), "scatter": (170.0, 150.0)}
+# A mark's colour and name; the heatmap has a bar.
+ENTRIES: dict[Kind, tuple[tuple[str, str], ...]] = {
+    "embedding": (("query", "queries"), ("key", "keys")),
+    "scatter": (("before", "before"), ("after", "after")),
+}
 MARGIN, GAP, HEAD = 16.0, 12.0, 15.0  # around the page, between cells, a cell's title
 BAR = 180.0, 9.0
 MOST_PIXELS = 120_000_000  # half a gigabyte
@@ -72,6 +78,7 @@ class GalleryPage:
         width = 2 * MARGIN + self.columns * (wide + GAP) - GAP
         height = self._top + self.rows * (self.cell.height() + GAP) - GAP + self._foot + MARGIN
         least = QFontMetricsF(font(NORMAL, bold=True)).horizontalAdvance(heading) + 2 * MARGIN
+        least += self._legend_width(QFontMetricsF(font(SMALL)))
         size = QSize(round(max(width, least, 420)), round(height))
         if size.width() * size.height() * pixels**2 > MOST_PIXELS:
             raise InputError(
@@ -84,7 +91,10 @@ class GalleryPage:
         self.image.setDevicePixelRatio(pixels)
         self.image.fill(Qt.GlobalColor.white)
         self._pixels = pixels
-        self._lut = pg.colormap.get("viridis").getLookupTable(nPts=SHADES, alpha=False)
+        lut = pg.colormap.get("viridis").getLookupTable(nPts=SHADES, alpha=False)
+        masked = masked_color(PAPER)
+        self._lut = np.vstack([lut, [masked.red(), masked.green(), masked.blue()]])
+        self._masked_named = False
         self._words()
 
     @property
@@ -116,7 +126,11 @@ class GalleryPage:
         p.setFont(small)
         p.setPen(PAPER.color("muted"))
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        p.drawText(title, right, cell.numbers)
+        room = title.width() - QFontMetricsF(font(SMALL, bold=True)).horizontalAdvance(cell.title)
+        numbers = QFontMetricsF(small).elidedText(
+            cell.numbers, Qt.TextElideMode.ElideRight, max(room - 8, 0)
+        )
+        p.drawText(title, right, numbers)
         inner = area.adjusted(0, HEAD, 0, 0)
         if cell.fault:
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
@@ -142,6 +156,9 @@ class GalleryPage:
         p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, False)
         p.drawImage(area, image)
         self._frame(p, area)
+        if not self._masked_named and (cell.shades == MASKED).any():
+            self._masked_named = True
+            self._name_masked(p)
 
     def _planes(self, p: QPainter, area: QRectF, cell: Cell) -> None:
         assert cell.before is not None and cell.after is not None and cell.lines is not None
@@ -192,6 +209,7 @@ class GalleryPage:
             return
         low, high = both.min(axis=0), both.max(axis=0)
         size = np.where(high > low, high - low, 1)
+        low = np.where(high > low, low, low - 0.5)  # what is equal everywhere is in the middle
         inner = area.adjusted(4, 4, -4, -4)
         p.setRenderHint(QPainter.RenderHint.Antialiasing)
         for xy, role in zip(sides, ("before", "after"), strict=True):
@@ -244,9 +262,8 @@ class GalleryPage:
         p.end()
 
     def _bar(self, p: QPainter, metrics: QFontMetricsF) -> None:
-        top = self.size.height() - MARGIN - self._foot + 8
-        bar = QRectF(MARGIN + 60, top, *BAR)
-        row = np.ascontiguousarray(self._lut[None, :, :], dtype=np.uint8)
+        bar = self._bar_area
+        row = np.ascontiguousarray(self._lut[None, :SHADES, :], dtype=np.uint8)
         n = row.shape[1]
         p.drawImage(bar, QImage(row.tobytes(), n, 1, 3 * n, QImage.Format.Format_RGB888))
         p.setPen(PAPER.color("muted"))
@@ -256,18 +273,29 @@ class GalleryPage:
             x = bar.left() + at * bar.width()
             p.drawText(QRectF(x - 40, bar.bottom() + 2, 80, metrics.height()), centre, words)
 
+    @property
+    def _bar_area(self) -> QRectF:
+        return QRectF(MARGIN + 60, self.size.height() - MARGIN - self._foot + 8, *BAR)
+
+    def _name_masked(self, p: QPainter) -> None:
+        """Say what the colour of masked pairs is, beside the bar."""
+        bar = self._bar_area
+        swatch = QRectF(bar.right() + 24, bar.top(), bar.height(), bar.height())
+        p.fillRect(swatch, masked_color(PAPER))
+        self._frame(p, swatch)
+        p.setFont(font(SMALL))
+        p.setPen(PAPER.color("muted"))
+        p.drawText(QPointF(swatch.right() + 5, bar.bottom()), "masked")
+
+    def _legend_width(self, metrics: QFontMetricsF) -> float:
+        """Return how wide the legend is, with what keeps it from the heading."""
+        entries = ENTRIES.get(self.kind, ())
+        return sum(metrics.horizontalAdvance(name) + 24 for _, name in entries) + 12
+
     def _legend(self, p: QPainter, metrics: QFontMetricsF) -> None:
         """Say what the marks are, at the right of the heading."""
-        entries = {
-            "embedding": (("query", "queries"), ("key", "keys")),
-            "scatter": (("before", "before"), ("after", "after")),
-        }[self.kind]
         x, y = self.size.width() - MARGIN, MARGIN + 9.0
-        words = QFontMetricsF(font(NORMAL, bold=True)).horizontalAdvance(self.heading)
-        total = sum(metrics.horizontalAdvance(name) + 24 for _, name in entries)
-        if MARGIN + words + total + 12 > x:
-            return  # no room: the caption names them
-        for role, name in reversed(entries):
+        for role, name in reversed(ENTRIES[self.kind]):
             x -= metrics.horizontalAdvance(name)
             p.setPen(PAPER.color("muted"))
             p.drawText(QPointF(x, y + 4), name)
