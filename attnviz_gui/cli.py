@@ -110,11 +110,16 @@ def _capture(options: argparse.Namespace) -> int:
     many = options.lines or options.column is not None
     if many and options.file is None:
         raise InputError("--lines and --column belong to --file; see attnviz-gui capture --help")
+    if options.memory is not None and not many:
+        raise InputError("--memory belongs to --lines or --column, where there are many texts")
     if not many:
         text = options.text if options.file is None else read_text(options.file)
         record_text(load_model(options.model), text, long=options.long).save(options.out)
         return DONE
+    from attnviz_gui.capture.budget import budget, expected_bytes
+    from attnviz_gui.capture.tokens import encode
     from attnviz_gui.jobs.texts import fitted
+    from attnviz_gui.session.words import size
 
     if options.lines:
         found = read_lines(options.file)
@@ -126,7 +131,13 @@ def _capture(options: argparse.Namespace) -> int:
     texts = fitted(model, found.texts, options.long, left_out)
     if left_out:
         complain(f"note: {found.says_left_out(left_out)}")
-    record_texts(model, texts).save(options.out)
+    n_tokens = [len(encode(model.tokenizer, text)) for text in texts]
+    n_bytes, room = expected_bytes(model, n_tokens), options.memory or budget()
+    takes = f"{sum(n_tokens):,} tokens; the capture takes about {size(n_bytes)}"
+    if n_bytes > room:
+        takes += f", more than {size(room)} of memory: it is put on the disk"
+    complain(f"note: {takes}")
+    record_texts(model, texts, most_bytes=room).save(options.out)
     return DONE
 
 
@@ -192,6 +203,17 @@ def _render_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _bytes(gigabytes: str) -> int:
+    """Return bytes of a number of GB."""
+    try:
+        found = float(gigabytes)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 1e6:
+        raise argparse.ArgumentTypeError(f"{gigabytes!r} is no number of GB above 0")
+    return max(int(found * 1e9), 1)
+
+
 def _which(text: str) -> int | str:
     """Return a number, or ``all``."""
     if text == "all":
@@ -211,6 +233,13 @@ def _capture_parser() -> argparse.ArgumentParser:
     each.add_argument("--lines", action="store_true", help="each line of the file is a text")
     each.add_argument(
         "--column", metavar="NAME", help="each cell of this column of a CSV file is a text"
+    )
+    parser.add_argument(
+        "--memory",
+        type=_bytes,
+        metavar="GB",
+        help="with --lines or --column: memory that the capture may take, by default a third of "
+        "what is free; a larger one is put on the disk",
     )
     parser.add_argument("--out", required=True, metavar="FILE.safetensors")
     _add_model(parser)

@@ -358,3 +358,28 @@ def test_lines_that_leave_no_token_are_left_out_and_named(tmp_path, capsys):
     assert "note: 3 texts; 1 empty one left out (line 2)" in said
     assert "leaves no token and is left out (line 3)" in said
     assert open_capture(out).texts == ("one", "four")
+
+
+def test_the_memory_of_many_texts_is_said_and_can_be_set(tmp_path, capsys):
+    from attnviz_gui.session.store import open_capture
+
+    file = tmp_path / "texts.txt"
+    file.write_text("The cat sleeps.\nA dog barks.\n")
+    given = ["capture", "--file", str(file), "--lines", "--out"]
+    assert cli.main([*given, str(tmp_path / "a.safetensors")]) == 0
+    assert "note: 13 tokens; the capture takes about 0.4 MB\n" in capsys.readouterr().err
+    assert cli.main([*given, str(tmp_path / "b.safetensors"), "--memory", "0.0001"]) == 0
+    said = capsys.readouterr().err
+    assert "about 0.4 MB, more than 0.1 MB of memory: it is put on the disk" in said
+    a, b = (open_capture(tmp_path / f"{name}.safetensors") for name in "ab")
+    assert all(
+        (x.query == y.query).all() and (x.value == y.value).all()
+        for one, other in zip(a.records, b.records, strict=True)
+        for x, y in zip(one, other, strict=True)
+    )
+    for wrong in ("0", "-1", "much", "nan"):
+        assert cli.main([*given, str(tmp_path / "c.safetensors"), "--memory", wrong]) == 2
+        error_line(capsys)
+    alone = ["capture", "--text", "x", "--memory", "1", "--out", str(tmp_path / "c.safetensors")]
+    assert cli.main(alone) == 2
+    assert "--lines or --column" in error_line(capsys)

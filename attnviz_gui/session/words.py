@@ -11,6 +11,13 @@ if TYPE_CHECKING:
 BEFORE_ROTARY = "before rotary embedding"
 
 
+def size(n_bytes: int) -> str:
+    """Return bytes as a person reads them."""
+    if n_bytes >= 10**9:
+        return f"{n_bytes / 1e9:,.1f} GB"
+    return f"{max(n_bytes / 1e6, 0.1):,.{0 if n_bytes >= 10**7 else 1}f} MB"
+
+
 def number(value: float, digits: int = 3) -> str:
     """Write a number with `digits` significant digits and a true minus sign.
 
@@ -20,9 +27,9 @@ def number(value: float, digits: int = 3) -> str:
         return "undefined" if math.isnan(value) else ("∞" if value > 0 else "−∞")
     if value == 0:
         return "0"
-    size = math.floor(math.log10(abs(value)))
-    if -4 <= size < 6:
-        text = f"{value:.{max(digits - 1 - size, 0)}f}"
+    power = math.floor(math.log10(abs(value)))
+    if -4 <= power < 6:
+        text = f"{value:.{max(digits - 1 - power, 0)}f}"
     else:
         text = f"{value:.{max(digits - 2, 0)}e}".replace("e-0", "e-").replace("e+0", "e")
     return text.replace("-", "−")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from PySide6.QtCore import Qt
 
-from attnviz_gui.ui.explore.texts import TextsDialog, TextsPart, size
+from attnviz_gui.session.words import size
+from attnviz_gui.ui.explore.texts import TextsDialog, TextsPart
 from attnviz_gui.ui.main_window import MainWindow
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ from attnviz_gui.jobs.runner import Runner, Worker
 from attnviz_gui.jobs.texts import PlanRequest, TextsRequest, sweep
 from attnviz_gui.session.settings import MOST_MEGABYTES
 from attnviz_gui.session.texts import Texts, lines_of, read_lines, read_table
+from attnviz_gui.session.words import size
 from attnviz_gui.ui.parts import Part
 
 if TYPE_CHECKING:
@@ -303,13 +304,6 @@ class TextsDialog(QDialog):
         self._pause.stop()
         self._runner.close()
         super().done(result)
-
-
-def size(n_bytes: int) -> str:
-    """Return bytes as a person reads them."""
-    if n_bytes >= 10**9:
-        return f"{n_bytes / 1e9:,.1f} GB"
-    return f"{max(n_bytes / 1e6, 0.1):,.{0 if n_bytes >= 10**7 else 1}f} MB"
 
 
 class TextsPart(Part):
