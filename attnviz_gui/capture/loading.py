@@ -7,11 +7,12 @@ import re
 import threading
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import torch
 import transformers
 from safetensors import SafetensorError
+from transformers.integrations import hub_kernels
 
 from attnviz_gui.capture.faults import first_line
 from attnviz_gui.capture.quiet import quiet
@@ -29,9 +30,28 @@ _LOADING = threading.Lock()
 @contextmanager
 def loading() -> Iterator[None]:
     """Let transformers load something: one at a time, and without a word on stderr."""
-    with _LOADING, quiet(), warnings.catch_warnings():
+    with _LOADING, quiet(), _no_code_of_the_hub(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _no_code_of_the_hub() -> Iterator[None]:
+    """Keep transformers from compiled code that it would fetch from the hub, and run.
+
+    Families look for some where the package ``kernels`` is installed; all do without.
+    """
+
+    def get_kernel(name: str, *_args: object, **_keywords: object) -> NoReturn:
+        raise ImportError(f"it asks for the code {name} of the hub, which AttnViz never runs")
+
+    instead = {"get_kernel": get_kernel, "_kernels_enabled": False}
+    before = {name: vars(hub_kernels)[name] for name in instead if name in vars(hub_kernels)}
+    vars(hub_kernels).update(instead)
+    try:
+        yield
+    finally:
+        vars(hub_kernels).update(before)
 
 
 def load_module(folder: Path, config_dict: dict[str, Any], name: str) -> torch.nn.Module:
@@ -42,6 +62,8 @@ def load_module(folder: Path, config_dict: dict[str, Any], name: str) -> torch.n
         )
         # What a config asks to be returned is nothing that is needed here, and hinders recording.
         config.output_attentions = config.output_hidden_states = False
+        # Nor is the kernel that it asks for, which may name code on the hub.
+        config._attn_implementation = config._experts_implementation = None
     except Exception as error:
         raise InputError(
             f"The config.json of {name} does not describe a model: {first_line(error)}"

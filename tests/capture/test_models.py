@@ -14,9 +14,11 @@ import huggingface_hub
 import pytest
 import torch
 import transformers
+from transformers.integrations import hub_kernels
 
 import attnviz_gui
 from attnviz_gui.capture import models
+from attnviz_gui.capture.loading import loading
 from attnviz_gui.capture.models import load_model, token_limit
 from attnviz_gui.errors import InputError
 from attnviz_gui.resources import bundled_model
@@ -245,6 +247,36 @@ def test_a_config_that_says_nonsense(folder: Path, changes: dict[str, Any]) -> N
         _is_a_sentence(error)
     else:  # what does no harm may be passed over
         assert capture.verify() <= 1e-6
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        {"attn_implementation": "kernels-community/flash-attn"},
+        {"_attn_implementation": "kernels-community/vllm-flash-attn3"},
+        {"attn_implementation": "flash_attention_2"},
+        {"experts_implementation": "somebody/experts"},
+    ],
+    ids=str,
+)
+def test_a_kernel_that_a_config_asks_for_is_never_looked_for(
+    kernel: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tiny_folder(tmp_path / "gpt2", "gpt2")
+    _edit_config(folder, **kernel)
+    model = load_model(folder, device="cpu")
+    assert model.module.config._attn_implementation in ("sdpa", "eager")
+    assert attnviz_gui.capture(model, "A bird.").verify() <= 1e-5
+
+
+def test_code_of_the_hub_is_never_fetched_while_a_model_loads() -> None:
+    """Many families ask for some where the package that fetches it is installed."""
+    own = hub_kernels.get_kernel
+    with loading():
+        with pytest.raises(ImportError, match="code kernels-community/yoso of the hub"):
+            hub_kernels.get_kernel("kernels-community/yoso", version=1)
+        assert hub_kernels.lazy_load_kernel("causal-conv1d", mapping={}) is None
+    assert hub_kernels.get_kernel is own
 
 
 @pytest.mark.parametrize(
