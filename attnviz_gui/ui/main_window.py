@@ -229,8 +229,10 @@ class MainWindow(QMainWindow):
         if self.parts:
             return
         from attnviz_gui.geometry.process import prepare_for_frames
+        from attnviz_gui.ui.explore.brushing import Brushing
 
         prepare_for_frames()
+        self.brushing = Brushing(self, self.theme)
         self.parts = make_parts(self)
 
     def set_theme(self, setting: str) -> None:
@@ -242,6 +244,8 @@ class MainWindow(QMainWindow):
             view.retheme(self.theme)
         self.normalization_panel.curve.set_theme(self.theme)
         self.honesty.set_theme(self.theme)
+        if self.parts:
+            self.brushing.set_theme(self.theme)
         for part in self.parts:
             part.set_theme(self.theme)
 
@@ -311,6 +315,8 @@ class MainWindow(QMainWindow):
         self.verification.stop()
         self.runner.close()
         self.fitting.close()
+        if self.parts:
+            self.brushing.close()
         for joined in self.parts:
             joined.close()
         for offloader in (*self.offloaders, self.dissector, self.curver, self.measurer):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QToolButton
 
 from attnviz_gui.analysis.projections import MOST, NO_UMAP, has_umap, pca3, tsne
 from attnviz_gui.session.document import Document, Focus
@@ -546,6 +547,62 @@ def test_shift_and_a_drag_select_where_space_would_turn(qtbot: QtBot, window: Ma
     QTest.mouseRelease(port, Qt.MouseButton.LeftButton, shift, far)
     assert part.view.projected.choices == before
     assert part.view.plane.drawing.picked.points().tolist() == list(range(22))
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+@pytest.mark.parametrize("opened_first", [False, True])
+def test_the_tool_of_all_panels_selects_here_too(
+    qtbot: QtBot, window: MainWindow, method: str, opened_first: bool
+) -> None:
+    part, document = part_of(window), window.document
+    if opened_first:
+        part.dock.open()
+    window.brushing.use("lasso")  # a panel that is opened later has the tool in use
+    part.dock.open()
+    choose(part, method)
+    part.run()
+    qtbot.waitUntil(lambda: part.view.shown is not None and not part._runner.running)
+    button = part.panel.findChild(QToolButton, "other_projection_tool")
+    assert button.isVisible() and button.menu() is window.brushing.menu
+    port, before = part.view.viewport(), part.view.projected.choices
+    assert port.cursor().shape() == Qt.CursorShape.CrossCursor
+    left = Qt.MouseButton.LeftButton
+
+    def drag(*corners: QPointF, keys: Any = Qt.KeyboardModifier.NoModifier) -> None:
+        first, *rest = (corner.toPoint() for corner in corners)
+        QTest.mousePress(port, left, keys, first)
+        for corner in rest:
+            QTest.mouseMove(port, corner)
+        QTest.mouseRelease(port, left, keys, rest[-1])
+
+    def around(spot: QPointF) -> list[QPointF]:
+        return [spot + QPointF(*by) for by in ((-3, -3), (3, -3), (3, 3), (-3, 3))]
+
+    qtbot.wait(50)  # the panel has been laid out
+    at = spots(part.view)
+    apart = [min((p - o).manhattanLength() for o in at if o is not p) for p in at]
+    one, other = np.argsort(apart)[-2:].tolist()
+
+    def picked() -> Any:
+        return part.view.plane.drawing.picked.points()
+
+    drag(*around(at[one]))
+    assert picked().tolist() == [one]
+    drag(*around(at[other]), keys=Qt.KeyboardModifier.ShiftModifier)
+    assert picked().tolist() == sorted([one, other])
+    # One selection in all panels.
+    assert window.embedding.right.drawing.picked.points().tolist() == sorted([one, other])
+    drag(*around(at[one]), keys=Qt.KeyboardModifier.ControlModifier)
+    assert picked().tolist() == [other]
+    window.brushing.use("rectangle")
+    area = port.rect()
+    drag(QPointF(area.left() + 2, area.top() + 2), QPointF(area.right() - 2, area.bottom() - 2))
+    assert picked().tolist() == list(range(22)) and document.selection.n_tokens == 11
+    assert part.view.projected.choices == before  # space was not turned
+    window.brushing.use("move")
+    drag(area.center().toPointF(), area.center().toPointF() + QPointF(60, 0))
+    assert (part.view.projected.choices != before) == (method == "pca")
+    assert picked().tolist() == list(range(22))
 
 
 def test_the_panel_takes_a_theme_and_is_closed_while_it_runs(

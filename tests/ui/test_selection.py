@@ -501,9 +501,8 @@ def test_fifty_thousand_tokens_are_listed_when_they_are_seen(qtbot, window):
 
 
 def test_one_tool_serves_all_panels(window):
-    selecting = part(window, "SelectionPart")
-    selecting.use("lasso")
-    assert [brush.tool for brush in selecting.brushes] == ["lasso"] * 3
+    window.brushing.use("lasso")
+    assert [brush.tool for brush in window.brushing.brushes] == ["lasso"] * 3
     view = window.heatmap
     cell = view.frames.rect
     spots = [cell(*at).center().toTuple() for at in ((1, 1), (1, 8), (8, 8), (8, 1))]

@@ -40,11 +40,9 @@ class ProjectionsPart(Part):
     def _make(self) -> QWidget:
         from attnviz_gui.jobs.projecting import Moving
         from attnviz_gui.ui.explore.view_panel import ViewPanel
-        from attnviz_gui.ui.views.brush import Brush
         from attnviz_gui.ui.views.other_projection import OtherProjectionView
 
         view = self.view = OtherProjectionView(self.document, self.window.theme)
-        self._brush = Brush(view)
         self._worker = Worker("projection")
         runner = self._runner = Runner(self._worker, self)
         self._moving = Moving(self)
@@ -56,6 +54,7 @@ class ProjectionsPart(Part):
         view.projected.later = self.run
         self._make_controls(view)
         self.panel = ViewPanel(self.window, view, LABEL)
+        self.window.brushing.join(view, self.panel.header, view.name)
         self.panel.add_option(self.run_button)
         self.panel.add_option(self.cancel_button)
         self.panel.add_option(self.bar)

@@ -1,52 +1,32 @@
-"""The panel that lists what is selected, the tools that brush, and the keys that undo.
+"""The panel that lists what is selected, and the keys that undo.
 
-Gives every view of the window a brush; the views show the selection themselves.
+Gives the window's views their brushes; the views show the selection themselves.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import (
-    QAction,
-    QActionGroup,
-    QColor,
-    QIcon,
-    QKeySequence,
-    QPainter,
-    QPen,
-    QPixmap,
-)
-from PySide6.QtWidgets import QMenu, QToolButton
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMenu
 
 from attnviz_gui.jobs.offloader import Offloader
 from attnviz_gui.jobs.runner import Worker
 from attnviz_gui.session.selection import Selection, select_pairs_at, select_places
-from attnviz_gui.ui.panels.buttons import tool_button
 from attnviz_gui.ui.parts import Part, PartDock
-from attnviz_gui.ui.views.brush import HELP, Brush, Tool
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
     from attnviz_gui.ui.explore.selection_panel import SelectionPanel
     from attnviz_gui.ui.main_window import MainWindow
-    from attnviz_gui.ui.theme import Theme
 
-ICON = 14  # pixels
 _REST_MS = 60  # before all lit pairs of very many are looked for: the selection is painted first
-WORDS: dict[Tool, tuple[str, str]] = {
-    "move": ("&Move", "Drag moves the picture."),
-    "rectangle": ("Select with a &rectangle", "Drag selects what is in a rectangle."),
-    "lasso": ("Select with a &lasso", "Drag selects what the line goes around."),
-}
 
 
 class SelectionPart(Part):
-    """Brushes on the views, the panel *Selection*, and the entries of the menus."""
+    """The panel *Selection*, the entries of the menus, and brushes for the window's own views."""
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
@@ -56,47 +36,18 @@ class SelectionPart(Part):
             for rest in (0, _REST_MS)
         ]
         window.scatter.seek, window.scatter.lighten = self.seekers
-        self.brushes = [Brush(view) for view in window.views]
+        for dock in window.docks:
+            window.brushing.join(dock.view, dock.header, dock.objectName())
         self.panel: SelectionPanel | None = None
         self.dock = PartDock("Selection", "selection_panel", self._make)
         window.workspace.add(self.dock)
-        self.tools = QActionGroup(self)
-        self.buttons: list[QToolButton] = []
-        self._add_buttons(self._tool_menu())
+        window.explore_menu.addMenu(window.brushing.menu)
         self._add_entries()
         self.document.selection_changed.connect(self._follow)
         self.document.picture_changed.connect(self._follow)
-        self.set_theme(window.theme)
         self._follow()
 
-    # -- menus and buttons -------------------------------------------------------------------
-
-    def _tool_menu(self) -> QMenu:
-        menu = self.window.explore_menu.addMenu("&Drag in the panels")
-        menu.setObjectName("brush_tools")
-        menu.setToolTipsVisible(True)
-        for tool in get_args(Tool):
-            words, tip = WORDS[tool]
-            action = menu.addAction(words)
-            action.setToolTip(f"{tip}\n{HELP}")
-            action.setCheckable(True)
-            action.setData(tool)
-            action.triggered.connect(partial(self.use, tool))
-            self.tools.addAction(action)
-        self.tools.actions()[0].setChecked(True)
-        return menu
-
-    def _add_buttons(self, menu: QMenu) -> None:
-        for dock in self.window.docks:
-            button = tool_button("")
-            button.setObjectName(f"{dock.objectName()}_tool")
-            button.setAccessibleName("What a drag does")
-            button.setToolTip(f"What a drag in the panels does.\n{HELP}")
-            button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-            button.setIconSize(QSize(ICON, ICON))
-            button.setMenu(menu)
-            dock.header.add_badge(button)
-            self.buttons.append(button)
+    # -- menus -------------------------------------------------------------------------------
 
     def _add_entries(self) -> None:
         window, document = self.window, self.document
@@ -120,29 +71,6 @@ class SelectionPart(Part):
         self.choose.setToolTip("Adds what is pinned to the selection, or takes it away.")
         self.choose.triggered.connect(self.toggle_chosen)
         window.explore_menu.addAction(self.dock.toggleViewAction())
-
-    def use(self, tool: Tool) -> None:
-        """Choose what a plain drag in the panels does."""
-        for action in self.tools.actions():
-            action.setChecked(action.data() == tool)
-        for brush in self.brushes:
-            brush.set_tool(tool)
-        self._show_tool()
-
-    @property
-    def tool(self) -> Tool:
-        """What a plain drag in the panels does."""
-        return self.brushes[0].tool
-
-    def _show_tool(self) -> None:
-        for button in self.buttons:
-            button.setIcon(_icon(self.tool, self.window.theme.color("text")))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take another theme's colours."""
-        for action in self.tools.actions():
-            action.setIcon(_icon(action.data(), theme.color("text")))
-        self._show_tool()
 
     # -- what the entries do -----------------------------------------------------------------
 
@@ -194,8 +122,6 @@ class SelectionPart(Part):
 
     def close(self) -> None:
         """Look for nothing more."""
-        for brush in self.brushes:
-            brush.cancel()
         for seeker in self.seekers:
             seeker.close()
         self.worker.close()
@@ -203,33 +129,3 @@ class SelectionPart(Part):
         self.document.picture_changed.disconnect(self._follow, missing_ok=True)
         if self.panel is not None:
             self.panel.stop()
-
-
-def _icon(tool: Tool, color: QColor) -> QIcon:
-    """Draw a tool: a cross of arrows, a dashed rectangle, or a loop."""
-    size = 2 * ICON
-    picture = QPixmap(size, size)
-    picture.setDevicePixelRatio(2)
-    picture.fill(Qt.GlobalColor.transparent)
-    p = QPainter(picture)
-    p.setRenderHint(QPainter.RenderHint.Antialiasing)
-    pen = QPen(color, 1.3)
-    if tool == "move":
-        p.setPen(pen)
-        middle = ICON / 2
-        for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-            tip = QPointF(middle + x * (middle - 1), middle + y * (middle - 1))
-            p.drawLine(QPointF(middle, middle), tip)
-            for turn in (1, -1):
-                p.drawLine(tip, tip + QPointF(-2 * x + 2 * turn * y, -2 * y + 2 * turn * x))
-    elif tool == "rectangle":
-        pen.setStyle(Qt.PenStyle.DashLine)
-        pen.setDashPattern([2.2, 1.6])
-        p.setPen(pen)
-        p.drawRect(QRectF(1.5, 2.5, ICON - 3, ICON - 5))
-    else:
-        p.setPen(pen)
-        p.drawEllipse(QRectF(1.5, 1.5, ICON - 3, ICON - 6))
-        p.drawLine(QPointF(4.5, ICON - 5.0), QPointF(2.5, ICON - 1.0))
-    p.end()
-    return QIcon(picture)

@@ -66,7 +66,7 @@ TURN = {
 }
 HELP = (
     "Click a point to keep it lit, Shift+click to add its counterpart. Scroll to zoom, double "
-    "click to see everything. Space is turned by dragging or by the arrow keys."
+    "click to see everything. Space is turned by dragging with the tool Move, or by the arrow keys."
 )
 ABOUT: dict[str, str] = {
     "pca": "The first three principal components; turn them by dragging or by the arrow keys.",
