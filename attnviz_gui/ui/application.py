@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ def show(capture_or_model: Any) -> None:
     Raises
     ------
     InputError
-        When it is neither, or there is no display.
+        When it is neither, or there is no display, or a thread other than the main one calls.
     """
     from attnviz_gui.capture.record import Capture
     from attnviz_gui.ui.main_window import MainWindow
@@ -101,6 +102,8 @@ def show(capture_or_model: Any) -> None:
             f"show() takes what capture(), open_capture() or load_model() has returned, or a "
             f"module of PyTorch, not {type(capture_or_model).__name__}."
         )
+    if threading.current_thread() is not threading.main_thread():
+        raise InputError("A window is opened by the program's main thread: call show() there.")
     app = start_on_screen()
     if isinstance(capture_or_model, Capture):
         window = MainWindow(capture=capture_or_model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PySide6.QtWidgets import QApplication
@@ -59,6 +60,13 @@ def test_a_program_with_qt_of_its_own_goes_on(qtbot):
 def test_what_is_neither_a_capture_nor_a_model_is_refused(qapp):
     with pytest.raises(InputError, match="str"):
         attnviz_gui.show("bundled")
+
+
+def test_a_window_is_opened_by_the_main_thread_alone(qapp):
+    with ThreadPoolExecutor(1) as pool:
+        shown = pool.submit(attnviz_gui.show, random_capture(5))
+        with pytest.raises(InputError, match="main thread"):
+            shown.result(60)
 
 
 STARTING = """
