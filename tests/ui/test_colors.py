@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QColor
 
 from attnviz_gui.session.document import Document
 from attnviz_gui.ui.figure import draw_figure
 from attnviz_gui.ui.main_window import MainWindow
 from attnviz_gui.ui.theme import DARK, LIGHT
 from attnviz_gui.ui.views.embedding import EmbeddingView
+from attnviz_gui.ui.views.labels import contrast_of
 from attnviz_gui.ui.views.region import Region
 from attnviz_gui.ui.views.tones import CLASSES, class_color
 from tests.samples import random_capture
@@ -206,3 +209,20 @@ def test_no_two_classes_look_alike(theme, seen: str):
     places = [lab(class_color(i, theme), SEEN[seen]) for i in range(len(CLASSES))]
     for (i, one), (j, other) in combinations(enumerate(places), 2):
         assert np.linalg.norm(one - other) >= 12, (CLASSES[i], CLASSES[j])
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
+def test_every_class_is_seen_on_its_ground(qtbot: QtBot, view, theme):
+    """Yellow is hardly seen on white: its markers have a rim there."""
+    view.retheme(theme)
+    view.document.set_options(color_by="modulo", modulo=8, plane="after")
+    qtbot.wait(20)
+    picture = pixels(view.grab().toImage())
+    ground = theme.color("ground")
+    for point, (x, y) in enumerate(view.right.drawing.pixels().tolist()):
+        place = view.right.box.mapToScene(QPointF(x, y))
+        at = view.mapFromScene(place)
+        reach = math.ceil(view.right.drawing.diameter / 2) + 1
+        part = picture[at.y() - reach : at.y() + reach + 1, at.x() - reach : at.x() + reach + 1]
+        inks = (QColor(*rgb) for rgb in np.unique(part.reshape(-1, 3), axis=0).tolist())
+        assert max(contrast_of(ink, ground) for ink in inks) > 1.9, point

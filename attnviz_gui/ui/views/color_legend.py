@@ -13,6 +13,7 @@ from PySide6.QtGui import QFontMetricsF, QLinearGradient, QPainter, QPen
 
 from attnviz_gui.session.coloring import COLORINGS, LEVELS
 from attnviz_gui.ui.theme import SMALL, font
+from attnviz_gui.ui.views.labels import rim
 from attnviz_gui.ui.views.tones import class_color, colors_of
 
 if TYPE_CHECKING:
@@ -114,8 +115,10 @@ class ColorLegend(pg.GraphicsWidget):
         for place, i in self.places():
             off = i in self.hidden
             sign = QRectF(place.left(), place.center().y() - SIGN / 2, SIGN, SIGN)
-            p.setPen(QPen(class_color(i, self.theme), 1.4))
-            p.setBrush(Qt.BrushStyle.NoBrush if off else class_color(i, self.theme))
+            color, ground = class_color(i, self.theme), self.theme.color("ground")
+            edge = rim(color, ground)
+            p.setPen(QPen(color if edge.rgba() == ground.rgba() else edge, 1.4))
+            p.setBrush(Qt.BrushStyle.NoBrush if off else color)
             p.drawRoundedRect(sign, 2, 2)
             p.setPen(self.theme.color("muted" if off else "text"))
             words = place.adjusted(SIGN + 5, 0, 2, 0)

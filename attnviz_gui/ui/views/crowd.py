@@ -14,7 +14,7 @@ import numpy as np
 from PySide6.QtCore import QPoint, QRectF
 from PySide6.QtGui import QImage, QPainter
 
-from attnviz_gui.ui.views.labels import mix
+from attnviz_gui.ui.views.labels import mix, rim
 from attnviz_gui.ui.views.marks import Markers
 from attnviz_gui.ui.views.raster import Area, count_dots
 
@@ -162,9 +162,10 @@ class Crowd:
         for side, points, shape in sides:
             at = np.column_stack([area.across(points[:, 0]), area.down(points[:, 1])])
             for some, color, size in self._tones[side].groups(np.arange(len(points))):
-                faded = mix(ground, colors[side] if color is None else color, 1.4 * FADED)
+                fill = colors[side] if color is None else color
+                faded, edge = (mix(ground, c, 1.4 * FADED) for c in (fill, rim(fill, ground)))
                 self._markers.draw(
-                    painter, at[some], shape, diameter * size, faded, ground, scale
+                    painter, at[some], shape, diameter * size, faded, edge, scale
                 )  # fmt: skip
 
     def _mix_tones(

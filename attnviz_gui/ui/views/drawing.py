@@ -480,9 +480,10 @@ class Drawing(pg.GraphicsObject):
                 )
                 for shape, role, side in sides:
                     fill = colors[role] if color is None else color
+                    rim = labels.rim(fill, colors["ground"])
                     self._markers.draw(
-                        p, points[side], shape, self.diameter * size, fill, colors["ground"], scale
-                    )
+                        p, points[side], shape, self.diameter * size, fill, rim, scale
+                    )  # fmt: skip
             return
         queries = index < self.n_queries
         of_keys, of_queries = points[index[~queries]], points[index[queries]]

@@ -7,6 +7,7 @@ out, the least important first. Knows nothing of the document; never moves a poi
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,7 @@ GAP = 2.5  # pixels between a marker's edge and its label
 LONGEST = 110.0  # pixels; a longer token is shortened
 MOST_NEAR = 1  # so many other points may be as near to a label as its own
 HALO = 1.75  # pixels of ground around the letters, so that they read over a line
+LEAST_SEEN, RIM = 1.6, 3.0  # contrasts: below the first, a marker has a rim of the second
 
 # Where a label may stand: the sign of its centre's offset from the point, the better ones first.
 _SIDES = np.array(
@@ -266,10 +268,33 @@ def readable(color: QColor, ground: QColor, text: QColor, contrast: float = 4.5)
     """
     for part in np.linspace(0, 1, 21):
         mixed = mix(color, text, float(part))
-        a, b = sorted((_luminance(mixed), _luminance(ground)))
-        if (b + 0.05) / (a + 0.05) >= contrast:
+        if contrast_of(mixed, ground) >= contrast:
             return mixed
     return text
+
+
+def contrast_of(one: QColor, other: QColor) -> float:
+    """Return the contrast of two colours as the Web Content Accessibility Guidelines define it."""
+    a, b = sorted((_luminance(one), _luminance(other)))
+    return (b + 0.05) / (a + 0.05)
+
+
+def rim(fill: QColor, ground: QColor) -> QColor:
+    """Return what a marker is rimmed with: the ground, which keeps it apart from its neighbours.
+
+    One that is hardly seen on the ground (yellow on white) has a rim that is: of its own colour,
+    with a contrast of 3.
+    """
+    return QColor.fromRgba(_rim(fill.rgba(), ground.rgba()))
+
+
+@lru_cache(maxsize=512)
+def _rim(fill: int, ground: int) -> int:
+    color, behind = QColor.fromRgba(fill), QColor.fromRgba(ground)
+    if contrast_of(color, behind) >= LEAST_SEEN:
+        return ground
+    far = QColor("black" if _luminance(behind) > 0.2 else "white")
+    return readable(color, behind, far, RIM).rgba()
 
 
 def mix(a: QColor, b: QColor, part: float) -> QColor:
