@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,16 +10,17 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QImage
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.session.document import Document, Focus
 from attnviz_gui.session.selection import select_places
 from attnviz_gui.session.watch import WatchedPair
 from attnviz_gui.ui.explore.images import Images, read_pixels
-from attnviz_gui.ui.explore.view_panel import AsShown
+from attnviz_gui.ui.explore.view_panel import AsShown, Folding
 from attnviz_gui.ui.figure import draw_figure
 from attnviz_gui.ui.main_window import MainWindow
+from attnviz_gui.ui.panels.view_options import Choice
 from attnviz_gui.ui.theme import DARK, LIGHT
 from attnviz_gui.ui.views.image_patches import ImagePatchesView
 from tests.images import image_capture, landscape, save_tiny_vit
@@ -65,6 +67,19 @@ def attending(side: int, query: int, key: int, leading: int = 1) -> Capture:
         queries[:, query, 0], keys[:, key, 0] = 100, 100
         records.append(replace(record, query=queries, key=keys))
     return replace(capture, records=(tuple(records),))
+
+
+@pytest.mark.parametrize("size", [(260, 90), (260, 60), (180, 130)])
+def test_the_sentence_of_a_small_panel_is_whole(shown: Any, size: tuple[int, int]) -> None:
+    view = shown(random_capture(3), size=size)
+    image = view.grab().toImage()
+    written = [
+        y for y in range(image.height())
+        if any(image.pixelColor(x, y) != LIGHT.color("ground") for x in range(image.width()))
+    ]  # fmt: skip
+    assert written[0] >= 4 and written[-1] <= image.height() - 5  # nothing is cut off
+    lines = 1 + sum(b - a > 1 for a, b in itertools.pairwise(written))
+    assert lines >= 3
 
 
 def test_without_a_picture_it_says_how_to_open_one(shown: Any) -> None:
@@ -279,3 +294,29 @@ def test_in_the_window_a_picture_is_opened_with_a_model_from_a_folder(
     window.runs.open_all([folder, path])
     qtbot.waitUntil(lambda: window.document.capture.texts == ("landscape.png",), timeout=20_000)
     window.close()
+
+
+def test_the_choices_of_a_narrow_panel_stand_one_below_the_other(qtbot: QtBot) -> None:
+    panel = QWidget()
+    qtbot.addWidget(panel)
+    column, folding = QVBoxLayout(panel), Folding()
+    column.addWidget(folding)
+    column.addStretch(1)
+    over, arrows = (
+        Choice(one.name, one.accessible, list(one.entries)) for one in ImagePatchesView.choosable
+    )
+    for pick in (over, arrows):
+        folding.row.addWidget(pick)
+    folding.row.addStretch(1)
+    panel.resize(760, 200)
+    panel.show()
+    late = Choice("late", "comes later", [("a", "some words", ""), ("b", "and some more", "")])
+    for width, beside in ((760, True), (262, False), (760, True)):
+        panel.resize(width, 200)
+        qtbot.waitUntil(lambda: (arrows.y() == over.y()) == beside)  # noqa: B023
+        for button in (*over.group.buttons(), *arrows.group.buttons()):
+            assert button.width() >= button.sizeHint().width()  # its words are whole
+    panel.resize(arrows.geometry().right() + 60, 200)
+    folding.row.insertWidget(2, late)
+    qtbot.waitUntil(lambda: late.y() > arrows.y() > over.y())
+    assert late.x() == over.x()

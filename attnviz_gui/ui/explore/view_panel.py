@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QMenu, QSizePolicy, QVBoxLayout, QWidget
 
 from attnviz_gui.ui.panels.dock import PanelHeader
 from attnviz_gui.ui.panels.view_options import Choice
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QHideEvent, QShowEvent
+    from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 
     from attnviz_gui.session.document import Document
     from attnviz_gui.ui.main_window import MainWindow
@@ -29,6 +30,57 @@ class AsShown:
         made = type(self._view)(document, theme)
         made.like(self._view)
         return made
+
+
+class Folding(QWidget):
+    """Controls side by side; one below the other where their words would be cut short."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self.row.setContentsMargins(8, 0, 8, 2)
+        self.row.setSpacing(6)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fold, or unfold."""
+        super().resizeEvent(event)
+        self._fold()
+
+    def event(self, event: QEvent) -> bool:
+        """Fold where a control has come or gone."""
+        done = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self._fold()
+        return done
+
+    def minimumSizeHint(self) -> QSize:
+        """As narrow as the widest of them: folding makes the room."""
+        margins, own = self.row.contentsMargins(), super().minimumSizeHint()
+        hints = [w.minimumSizeHint().width() for w in self._widgets() if not w.isHidden()]
+        wide = max(hints, default=0) + margins.left() + margins.right()
+        return QSize(min(wide, own.width()), own.height())
+
+    def _widgets(self) -> list[QWidget]:
+        items = (self.row.itemAt(i) for i in range(self.row.count()))
+        found = (item.widget() for item in items if item is not None)
+        return [widget for widget in found if widget is not None]
+
+    def _fold(self) -> None:
+        widgets = self._widgets()
+        widths = [widget.sizeHint().width() for widget in widgets if not widget.isHidden()]
+        margins = self.row.contentsMargins()
+        needed = sum(widths) + self.row.spacing() * max(len(widths) - 1, 0)
+        needed += margins.left() + margins.right()
+        way = QBoxLayout.Direction
+        apart = len(widths) > 1 and needed > self.width()
+        want = way.TopToBottom if apart else way.LeftToRight
+        if self.row.direction() != want:
+            left = Qt.AlignmentFlag.AlignLeft if apart else Qt.AlignmentFlag(0)
+            for widget in widgets:
+                self.row.setAlignment(widget, left)
+            self.row.setSpacing(3 if apart else 6)
+            self.row.setDirection(want)
 
 
 class ViewPanel(QWidget):
@@ -52,10 +104,8 @@ class ViewPanel(QWidget):
         self.header.menu_button.setMenu(self.menu)
         self.menu.addAction("Copy").triggered.connect(self.copy)
         self.menu.addAction("Export…").triggered.connect(self.export)
-        self.options = QWidget()
-        self.row = QHBoxLayout(self.options)
-        self.row.setContentsMargins(8, 0, 8, 2)
-        self.row.setSpacing(6)
+        self.options = Folding()
+        self.row = self.options.row
         self.picks: dict[str, Choice] = {}
         for one in view.choosable:
             pick = Choice(f"{view.name}_{one.name}", one.accessible, list(one.entries))
@@ -136,8 +186,6 @@ class ViewPanel(QWidget):
     def export(self) -> None:
         """Ask where to write what is on show."""
         from pathlib import Path
-
-        from PySide6.QtCore import Qt
 
         from attnviz_gui.ui.dialogs.export import ExportDialog
 

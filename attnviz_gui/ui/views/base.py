@@ -14,7 +14,7 @@ from PySide6.QtCore import QEvent, QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QFrame
 
-from attnviz_gui.ui.theme import LARGE, font
+from attnviz_gui.ui.theme import LARGE, NORMAL, SMALL, font
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,21 @@ pg.setConfigOptions(imageAxisOrder="row-major", antialias=True, exitCleanup=Fals
 
 EMPTY = "Type a text and press Run."
 RUNNING = "The model is being loaded and run on the text…"
+
+
+def paint_sentence(painter: QPainter, area: QRectF, words: str, theme: Theme) -> None:
+    """Paint what stands in a picture's place, in the largest letters that have room for it."""
+    painter.setPen(theme.color("muted"))
+    wrapped = Qt.TextFlag.TextWordWrap
+    flags, room = Qt.AlignmentFlag.AlignCenter | wrapped, area
+    for size, margin in ((LARGE, 24), (NORMAL, 12), (SMALL, 6)):
+        painter.setFont(font(size))
+        room = area.adjusted(margin, margin, -margin, -margin)
+        if room.contains(painter.boundingRect(room, flags, words)):
+            break
+    else:  # its beginning says the most
+        flags = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop | wrapped
+    painter.drawText(room, flags, words)
 
 
 class View(pg.GraphicsLayoutWidget):
@@ -200,10 +215,7 @@ class View(pg.GraphicsLayoutWidget):
 
     def paint_why_nothing(self, painter: QPainter, area: QRectF) -> None:
         """Paint why there is nothing to show; nothing where there is."""
-        painter.setFont(font(LARGE))
-        painter.setPen(self.theme.color("muted"))
-        flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-        painter.drawText(area.adjusted(24, 24, -24, -24), flags, self.why_nothing())
+        paint_sentence(painter, area, self.why_nothing(), self.theme)
 
     def close(self) -> bool:
         """Close as any widget does; pyqtgraph's own takes the scene apart and then paints it."""

@@ -14,8 +14,8 @@ from PySide6.QtGui import QFontMetricsF, QHelpEvent, QPainter
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame
 
 from attnviz_gui.session.document import Focus
-from attnviz_gui.ui.theme import LARGE, SMALL, font
-from attnviz_gui.ui.views.base import EMPTY, RUNNING
+from attnviz_gui.ui.theme import SMALL, font
+from attnviz_gui.ui.views.base import EMPTY, RUNNING, paint_sentence
 from attnviz_gui.ui.views.readout import Readout
 
 if TYPE_CHECKING:
@@ -238,10 +238,7 @@ class PaintedView(QAbstractScrollArea):
         p.fillRect(area, self.theme.color("ground"))
         words = self.empty if self.document.picture is None else self.sentence()
         if words:
-            p.setFont(font(LARGE))
-            p.setPen(self.theme.color("muted"))
-            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            p.drawText(area.adjusted(24, 24, -24, -24), flags, words)
+            paint_sentence(p, area, words, self.theme)
             return
         if area.width() >= 40 and area.height() >= 40:
             p.setFont(font(SMALL))
