@@ -561,3 +561,27 @@ def test_a_brush_ends_with_its_capture(show):
         assert not view.document.selection
     drag(view, *corners, keys=SHIFT)
     assert view.document.selection.n_tokens == 7
+
+
+def test_a_brush_ends_with_its_text(show):
+    view = show(EmbeddingView, texts=2)
+    view.document.set_options(together=False)
+    area = view.right.area()
+    corners = (area.left() + 2, area.top() + 2), (area.right() - 2, area.bottom() - 2)
+    drag(view, *corners, keys=SHIFT, release=False)
+    view.document.show_head(text=1)
+    QTest.mouseRelease(view.viewport(), Qt.MouseButton.LeftButton, SHIFT, QPoint(300, 200))
+    assert not view.document.selection
+
+
+def test_a_brush_ends_where_the_keys_go_elsewhere(qtbot, window):
+    view = window.embedding
+    for leave in (window.text_bar.text_input.setFocus, window.docks[1].close):
+        area = view.right.area()
+        corners = (area.left() + 2, area.top() + 2), (area.right() - 2, area.bottom() - 2)
+        drag(view, *corners, keys=SHIFT, release=False)
+        assert view.brusher.drawing and view.brusher.outline.isVisible()
+        leave()
+        assert not view.brusher.drawing and not view.brusher.outline.isVisible()
+        QTest.mouseRelease(view.viewport(), Qt.MouseButton.LeftButton, SHIFT, QPoint(300, 200))
+        assert not window.document.selection

@@ -121,7 +121,7 @@ class Brush:
         self.view = view
         self._tool: Tool = "move"
         self._pressed: QMouseEvent | None = None
-        self._capture: object = None  # that was on show when the button was pressed
+        self._around: object = None  # which tokens were on show when the button was pressed
         self._passing = False  # a click that was held back goes to the view
         self._drawing = False
         self._rest = False  # of a drag that was cancelled: until the button is let go
@@ -159,8 +159,14 @@ class Brush:
             self.outline.hide()
 
     def takes_key(self, event: QEvent) -> bool:
-        """Return whether a key ends the brush: Esc then means nothing else to any menu."""
+        """Return whether a key ends the brush: Esc then means nothing else to any menu.
+
+        It also ends where the keys go elsewhere, to another window or a dialog: nobody sees to it.
+        """
         keys = QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress
+        if self._drawing and event.type() in (QEvent.Type.FocusOut, QEvent.Type.WindowDeactivate):
+            self.cancel()
+            return False
         if not self._drawing or event.type() not in keys:
             return False
         if cast("QKeyEvent", event).key() != Qt.Key.Key_Escape:
@@ -197,7 +203,7 @@ class Brush:
             return False
         if self._tool == "move" and how_of(event.modifiers()) == "replace":
             return False
-        self._capture = self.view.document.picture.capture
+        self._around = self._on_show()
         self._pressed = QMouseEvent(
             event.type(), event.position(), event.scenePosition(), event.globalPosition(),
             event.button(), event.buttons(), event.modifiers(),
@@ -227,13 +233,20 @@ class Brush:
         self.outline.begin(at, rectangle=self._tool != "lasso", sign=SIGNS[how])
         self._drawing = True
 
+    def _on_show(self) -> object:
+        document = self.view.document
+        picture = document.picture
+        if picture is None:
+            return None
+        return picture.capture, None if document.corpus is not None else picture.text
+
     def _same(self) -> bool:
         """Return whether the outline began around tokens that are still on show.
 
-        A run that ends meanwhile brings others; another head of the same tokens changes nothing.
+        A run that ends meanwhile brings others, and so does another text; another head of the same
+        tokens changes nothing.
         """
-        picture = self.view.document.picture
-        return picture is not None and picture.capture is self._capture
+        return self._on_show() == self._around
 
     def _release(self, event: QMouseEvent) -> bool:
         pressed, drawing = self._pressed, self.drawing
