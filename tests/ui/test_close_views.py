@@ -477,6 +477,24 @@ def test_what_is_being_computed_or_has_no_values_shows_no_other_picture(
     document.show_mix(Mix(((1, 2), (1, 7)), "mean"))
     assert "no value vectors" in weighted.why_nothing()
     assert shades(weighted) == 0
+    assert weighted.numbers() == ""
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_without_lengths_are_said(value: float, shown: Any) -> None:
+    capture = random_capture(8)
+    capture.records[0][1].value[1, 3, 2] = value
+    document = on(capture, 0, 0)
+    view = shown(ValueWeightedView, document)
+    assert shades(view) > 1000
+    document.show_head(1, 1)
+    assert "NaN or infinity" in view.why_nothing()
+    assert shades(view) == 0 and view.numbers() == ""
+    view.choose("rows", "share")
+    assert "NaN or infinity" in view.why_nothing()
+    document.pin(3, 3)
+    document.show_head(1, 0)
+    assert view.why_nothing() == "" and shades(view) > 1000
 
 
 # -- several heads as one --------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from attnviz_gui.analysis.value_weighted import value_norms
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.views.other_matrix import OtherMatrix
@@ -47,6 +49,8 @@ class ValueWeightedView(OtherMatrix):
         self._of: Picture | None = None
         self._values: FloatArray | None = None
         self._norms: FloatArray | None = None
+        self._lengths_of: Picture | None = None
+        self._lengths: FloatArray = np.zeros(0, np.float32)  # of all keys, visible or not
 
     def chosen(self) -> None:
         """Compute anew."""
@@ -55,20 +59,26 @@ class ValueWeightedView(OtherMatrix):
         self.bar.title = "share of |a v|" if self.shares else "|a v|"
 
     def reason(self) -> str:
-        """Several heads as one bring no values of their own."""
+        """Several heads as one bring no values of their own; some have no lengths."""
         picture = self.document.picture
-        if picture is None or picture.mix is None:
+        if picture is None:
             return ""
-        return f"A {picture.mix.how} of heads has no value vectors of its own; choose one head."
+        if picture.mix is not None:
+            return f"A {picture.mix.how} of heads has no value vectors of its own; choose one head."
+        if self._lengths_of is not picture:
+            self._lengths, self._lengths_of = value_norms(picture.source), picture
+        if not np.isfinite(self._lengths).all():
+            return f"The value vectors of {picture.title} hold NaN or infinity, and so no length."
+        return ""
 
     def values(self) -> FloatArray | None:
         """Return the norms among the visible tokens; shares are of the whole row."""
         picture = self.document.picture
-        if picture is None:
+        if picture is None or self.reason():
             return None
         if self._of is not picture:
             # Of the attention that the picture has computed already.
-            norms = value_norms(picture.source)
+            norms = self._lengths
             self._norms = norms[picture.key_index]
             self._values = picture.attention * self._norms
             if self.choices["rows"] == "share":
