@@ -103,6 +103,8 @@ def test_before_the_first_picture_the_panels_say_what_happens(qtbot, bundled):
     window = MainWindow()
     qtbot.addWidget(window)
     window.join()
+    held = threading.Event()  # a run may else be over before anybody looks
+    window.workers[0].submit(held.wait, LONG / 1000)
     window.show()
     waiting = pixels(window.scatter)
     qtbot.waitUntil(lambda: window.runner.running, timeout=LONG)
@@ -110,6 +112,7 @@ def test_before_the_first_picture_the_panels_say_what_happens(qtbot, bundled):
     running = pixels(window.scatter)
     assert (running != waiting).any()
     window.runs.cancel()
+    held.set()
     np.testing.assert_array_equal(pixels(window.scatter), waiting)
     assert "Nothing on show yet" in child(window, "facts").text()
     window.close()
