@@ -306,6 +306,16 @@ def test_a_word_without_an_end_is_broken_anywhere(qtbot, still, by_hand):
     assert box.toPlainText() == word
 
 
+@pytest.mark.parametrize("letter", ["—", "→", "ꙮ", "\u00a0", "\u0e01", "\U0001d41a"])
+def test_no_kind_of_letter_makes_a_word_without_an_end_slow(still, letter):
+    box = child(still, "text_input")
+    modes = type(box.wordWrapMode())
+    still.text_bar.set_text(f"so {letter * 2_000} on")
+    assert box.wordWrapMode() == modes.WrapAnywhere
+    still.text_bar.set_text(f"{letter * 1_990} " * 2 + "日本語の文章は空白なしに書かれる。" * 200)
+    assert box.wordWrapMode() == modes.WrapAtWordBoundaryOrAnywhere
+
+
 def test_no_scrap_of_a_fourth_line_is_seen(qtbot, still):
     box = child(still, "text_input")
     still.text_bar.set_text("bdfhkl " * 300)

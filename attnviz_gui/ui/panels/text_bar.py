@@ -24,10 +24,19 @@ BUNDLED = "bundled"
 _CHOOSE, _DOWNLOAD, _IN_MEMORY = "choose:", "download:", "memory:"
 _WIDEST = 640  # pixels of the open list
 MOST_LINES = 3
-# A word that is none. What is written without spaces (Japanese, Chinese) is broken by rules of its
-# own, without looking for an end.
-_ENDLESS = re.compile(r"[!-~\u00a1-\u1fff]{2000}")
+# What has no end at which a line could be broken: no space that breaks, and none of what is written
+# without spaces (Chinese, Japanese, Korean), where every letter is an end.
+_UNBROKEN = re.compile(
+    r"(?:[^\s\u200b\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\uff9f\U00020000-\U0003ffff]"
+    r"|[\u00a0\u2007\u202f])+"
+)
+_ENDLESS = 2000  # letters; longer words are none
 _TYPING_MS = 400  # a pause this long while a run is under way starts the run of the new text
+
+
+def _endless(text: str) -> bool:
+    """Return whether a word is so long that Qt takes seconds to look for its end in each line."""
+    return any(found.end() - found.start() >= _ENDLESS for found in _UNBROKEN.finditer(text))
 
 
 class TextInput(QPlainTextEdit):
@@ -66,12 +75,12 @@ class TextInput(QPlainTextEdit):
 
     def _wrap_for(self, text: str) -> None:
         """Break lines anywhere where a word has no end: looking for its end takes Qt seconds."""
-        if _ENDLESS.search(text):
+        if _endless(text):
             self.setWordWrapMode(QTextOption.WrapMode.WrapAnywhere)
 
     def _wrap_at_words(self) -> None:
         anywhere = self.wordWrapMode() == QTextOption.WrapMode.WrapAnywhere
-        if anywhere and not _ENDLESS.search(self.toPlainText()):
+        if anywhere and not _endless(self.document().toRawText()):
             self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
 
     def _fit_height(self) -> None:
