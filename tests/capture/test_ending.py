@@ -81,6 +81,18 @@ def test_a_model_whose_parts_changed_is_run_whole(family: str) -> None:
     assert ends.n == 2
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_other_settings_of_the_call_are_another_run(family: str) -> None:
+    model = build(family)
+    inputs = example(family, model)
+    ends = Ends(model, FAMILIES[family])
+    for n, setting in enumerate([False, True, False], 1):
+        attnviz_gui.capture(model, {**inputs, "return_dict": setting})
+        assert ends.n == n
+    attnviz_gui.capture(model, {**inputs, "return_dict": False})
+    assert ends.n == 3
+
+
 def test_a_callers_own_code_is_run_whole() -> None:
     """It may do something else each time."""
 

@@ -41,12 +41,16 @@ class Ending:
 
     def starts(self, inputs: Mapping[str, Any]) -> None:
         """The model is called with these."""
-        # Texts of any length come to the same attentions; of images and sounds nobody knows.
-        self._given = [
-            (name, tensor.shape if tensor.is_floating_point() else 0)
-            for name, tensor in inputs.items()
-            if isinstance(tensor, torch.Tensor)
-        ]
+        given: list[tuple[str, object]] = []
+        for name, value in inputs.items():
+            if isinstance(value, torch.Tensor):
+                # Texts of any length come to the same attentions; of images nobody knows.
+                given.append((name, value.shape if value.is_floating_point() else 0))
+            elif value is None or isinstance(value, (bool, int, float, str)):
+                given.append((name, value))
+            else:
+                return  # what may be anything may come to anything
+        self._given = given
 
     def last(self, place: Place) -> bool:
         """Note an attention; return whether the run may end with it."""

@@ -70,7 +70,7 @@ class _Run:
         likely = (t for n, t in tensors.items() if n not in _ROWS and t.ndim >= 2)
         first = next(sure, next(likely, None))
         self.rows = None if first is None else first.shape[0]
-        self.ending.starts(tensors)
+        self.ending.starts({str(i): a for i, a in enumerate(arguments)} | keywords)
 
     def misses(self, module: torch.nn.Module, _arguments: Any) -> None:
         """An attention begins that does not go through the interface."""
