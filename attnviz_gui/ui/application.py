@@ -87,9 +87,11 @@ def show(capture_or_model: Any) -> None:
     Raises
     ------
     InputError
-        When it is neither, or there is no display, or a thread other than the main one calls.
+        When it is neither, or too large for the memory; or there is no display, or a thread
+        other than the main one calls.
     """
     from attnviz_gui.capture.record import Capture
+    from attnviz_gui.jobs.room import refuse_without_room
     from attnviz_gui.ui.main_window import MainWindow
 
     # A loaded model is known by what the window asks of it: its class would bring torch with it.
@@ -104,6 +106,8 @@ def show(capture_or_model: Any) -> None:
         )
     if threading.current_thread() is not threading.main_thread():
         raise InputError("A window is opened by the program's main thread: call show() there.")
+    if isinstance(capture_or_model, Capture):
+        refuse_without_room(capture_or_model)  # before there is a window
     app = start_on_screen()
     if isinstance(capture_or_model, Capture):
         window = MainWindow(capture=capture_or_model)

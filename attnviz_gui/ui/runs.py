@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Signal
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.jobs.requests import OpenRequest, RunRequest
+from attnviz_gui.jobs.room import refuse_without_room
 from attnviz_gui.session.files import is_there, read_text
 from attnviz_gui.ui.faults import details_of, log
 
@@ -158,7 +159,14 @@ class Runs(QObject):
         self.opened.emit("captures", str(path))
 
     def show_capture(self, capture: Capture) -> None:
-        """Show a capture that was made elsewhere."""
+        """Show a capture that was made elsewhere.
+
+        Raises
+        ------
+        InputError
+            When it cannot be drawn; what was on show stays.
+        """
+        refuse_without_room(capture)
         self.bar.forget_pause()
         self.runner.cancel()
         self.bar.set_text(capture.texts[0])
@@ -196,6 +204,7 @@ class Runs(QObject):
 
     def _on_finished(self, capture: Capture) -> None:
         try:
+            refuse_without_room(capture)
             self.document.open(capture)
         except InputError as error:
             self._refuse(error)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub.constants as constants
+import numpy as np
 import pytest
 import torch
 from PySide6.QtCore import Qt
@@ -15,6 +17,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMenu
 
 import attnviz_gui
 from attnviz_gui.capture import hub
+from attnviz_gui.errors import InputError
 from attnviz_gui.session.settings import load_settings, settings_file
 from attnviz_gui.ui.dialogs.download import hub_id
 from attnviz_gui.ui.main_window import MainWindow
@@ -381,6 +384,25 @@ def test_what_is_no_capture_is_said_and_the_picture_stays(qtbot, window, tmp_pat
     assert "c.safetensors cannot be opened" in window.banner.sentence
     assert window.document.picture is picture and window.text_bar.text == text
     assert window.memory.recent("captures") == ()
+
+
+def test_a_small_file_whose_pairs_no_machine_holds_is_refused(qtbot, window, tmp_path):
+    small = random_capture(1, layers=1, heads=1, head_dim=1)
+    n = 200_000
+    vectors = np.zeros((1, n, 1), np.float32)
+    record = replace(
+        small.records[0][0], query=vectors, key=vectors.copy(), value=vectors.copy(),
+        mask=np.broadcast_to(np.True_, (n, n)),
+    )  # fmt: skip
+    huge = replace(small, tokens=(["a"] * n,), special=(np.zeros(n, bool),), records=((record,),))
+    huge.save(tmp_path / "huge.safetensors")
+    picture, text = window.document.picture, window.text_bar.text
+    with qtbot.waitSignal(window.runner.finished, timeout=LONG):
+        drop(window, tmp_path / "huge.safetensors")
+    assert "200,000 queries and 200,000 keys, whose pairs need 1,600.0 GB" in window.banner.sentence
+    assert window.document.picture is picture and window.text_bar.text == text
+    with pytest.raises(InputError, match="200,000 keys"):
+        attnviz_gui.show(huge)
 
 
 def test_a_capture_that_comes_late_never_appears(qtbot, window, tmp_path):
