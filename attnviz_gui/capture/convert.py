@@ -143,8 +143,8 @@ def main_special(calls: Sequence[Call], forward: Forward, row: int, names: Names
 def check_names(calls: Sequence[Call], forward: Forward, row: int, names: Names) -> None:
     """Raise where no attention has as many tokens as the caller gave names for."""
     lengths = set()
-    for rows, columns in kept(forward, calls, row):
-        lengths |= {int(rows.sum()), int(columns.sum())}
+    for call, (rows, columns) in zip(calls, kept(forward, calls, row), strict=True):
+        lengths |= {int(rows.sum()), int(columns.sum()) - len(call.extra_keys)}
     for side in names.given:
         given = names.known[side]
         if len(given) not in lengths:
@@ -158,15 +158,23 @@ def check_names(calls: Sequence[Call], forward: Forward, row: int, names: Names)
 def sides_of(calls: Sequence[Call]) -> list[tuple[Side, Side]]:
     """Return where each call's queries and keys come from."""
     two = any(call.cross for call in calls)
+    beside_text = not all(map(_of_media, calls))
     sides: list[tuple[Side, Side]] = []
     for call in calls:
-        if call.cross:
+        if beside_text and _of_media(call):
+            sides.append(("media", "media"))
+        elif call.cross:
             sides.append(("decoder", "main"))
         elif two and _stack(call, two=True) == "decoder":
             sides.append(("decoder", "decoder"))
         else:
             sides.append(("main", "main"))
     return sides
+
+
+def _of_media(call: Call) -> bool:
+    """Return whether an attention is one of a picture's or a sound's own."""
+    return not {"vision", "audio"}.isdisjoint((call.stack or "").split())
 
 
 def kept(forward: Forward, calls: Sequence[Call], row: int) -> list[tuple[BoolArray, BoolArray]]:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from attnviz_gui.capture.record import BoolArray
     from attnviz_gui.capture.tokens import Encoded
 
-Side = Literal["main", "decoder"]
+# Where tokens come from: the text a model reads, what its decoder reads beside that, or no text at
+# all (pictures, sound) in a model that reads text as well.
+Side = Literal["main", "decoder", "media"]
 
 # Keywords that say which tokens are padding, and whether True (or 1) marks a token or padding.
 _PADDING: dict[str, tuple[Side, bool]] = {

@@ -47,10 +47,12 @@ class Names:
 
     def of(self, side: Side, n: int) -> tuple[str, ...]:
         """Return names for `n` tokens of a side."""
+        if side == "media":  # a text of as many tokens has other names
+            return self._of_patches(n) or _numbers(n)
         for names in (self.known.get(side), *self.known.values()):
             if names is not None and len(names) == n:
                 return names
-        return self._of_patches(n) or tuple(str(i) for i in range(n))
+        return self._of_patches(n) or _numbers(n)
 
     def special_of(self, side: Side, n: int) -> BoolArray:
         """Return which of `n` tokens are special."""
@@ -58,12 +60,17 @@ class Names:
         if special is not None and len(special) == n:
             return special
         flags = np.zeros(n, dtype=bool)
-        if not any(len(names) == n for names in self.known.values()):
+        texts = () if side == "media" else self.known.values()
+        if not any(len(names) == n for names in texts):
             flags[[i for i, name in enumerate(self._of_patches(n)) if name.startswith("[")]] = True
         return flags
 
     def _of_patches(self, n: int) -> tuple[str, ...]:
         return () if self.patches is None else self.patches.names(n)
+
+
+def _numbers(n: int) -> tuple[str, ...]:
+    return tuple(str(i) for i in range(n))
 
 
 def names_of_rows(

@@ -119,6 +119,58 @@ def test_names_that_do_not_fit(tokens: Any, said: str) -> None:
         attnviz_gui.capture(model, one, tokens=tokens)
 
 
+def test_names_for_keys_that_stand_beside_others() -> None:
+    """The keys that no token stands behind have names of their own."""
+    torch.manual_seed(0)
+    attention = torch.nn.MultiheadAttention(8, 2, add_bias_kv=True, add_zero_attn=True)
+    query, memory = torch.randn(3, 1, 8), torch.randn(5, 1, 8)
+    names = {"query": list("xyz"), "key": list("abcde")}
+    capture = attnviz_gui.capture(attention, (query, memory, memory), tokens=names)
+    assert capture.query_tokens(0) == tuple("xyz")
+    assert capture.key_tokens(0) == (*"abcde", "⟨bias_k⟩", "⟨zero⟩")
+    with pytest.raises(InputError, match="the attentions have 3, 5 tokens"):
+        attnviz_gui.capture(attention, (query, memory, memory), tokens=list("abcdefg"))
+
+
+@pytest.mark.parametrize("family", ["Clip", "Siglip"])
+def test_an_image_of_as_many_patches_as_the_text_has_tokens(family: str) -> None:
+    """Neither the text's names nor its padding are the image's."""
+    config, cls = {
+        "Clip": (transformers.CLIPConfig, transformers.CLIPModel),
+        "Siglip": (transformers.SiglipConfig, transformers.SiglipModel),
+    }[family]
+    small = {
+        "hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+    }  # fmt: skip
+    text = {"vocab_size": 99, "max_position_embeddings": 32, "pad_token_id": 1}
+    torch.manual_seed(0)
+    model = cls(
+        config(
+            text_config=small | text | {"bos_token_id": 97, "eos_token_id": 98},
+            vision_config=small | {"image_size": 16, "patch_size": 4},
+        )
+    ).eval()
+    first = ["[CLS]"] if family == "Clip" else []
+    patches = (*first, *(f"{row},{column}" for row in range(4) for column in range(4)))
+    ids = torch.arange(2 * len(patches)).reshape(2, -1) + 3
+    mask = torch.ones_like(ids)
+    mask[1, 10:] = 0
+    inputs = {"input_ids": ids, "attention_mask": mask, "pixel_values": torch.randn(2, 3, 16, 16)}
+    capture = attnviz_gui.capture(model, inputs)
+    by_stack = {layer.stack: i for i, layer in enumerate(capture.layers)}
+    assert set(by_stack) == {"vision", "text"} | ({"vision head"} if family == "Siglip" else set())
+    for row in range(2):
+        assert capture.query_tokens(by_stack["vision"], row) == patches
+        assert capture.key_tokens(by_stack["vision"], row) == patches
+        shown = tuple(map(str, ids[row, : 17 if row == 0 else 10].tolist()))
+        assert capture.query_tokens(by_stack["text"], row) == shown
+    if family == "Siglip":  # one query that sums up the image
+        assert capture.key_tokens(by_stack["vision head"], 1) == patches
+        assert capture.head(by_stack["vision head"], 0, 1).attention.shape == (1, len(patches))
+    assert 0 < capture.verify() <= 1e-5
+
+
 def test_tensors_in_a_tuple_and_as_numpy() -> None:
     model = tiny_model("bert")
     ids = np.array([[1, 5, 6, 2]])

@@ -29,8 +29,8 @@ _LISTS = (
     "decoder_ngram_attentions", "vision_attentions", "text_attentions",
 )  # fmt: skip
 # Attentions that a model computes and does not hand out: Swin gives the last of each stage, LiLT
-# not the one over the layout.
-UNREPORTED = {"swin": 2, "lilt": 2}
+# not the one over the layout, SigLIP not the one that sums up an image.
+UNREPORTED = {"swin": 2, "lilt": 2, "siglip": 1}
 
 _PARTS = ("text_model_output", "vision_model_output", "audio_model_output")
 

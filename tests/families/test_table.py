@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # pooling or a second stream over the padding.
 NOT_AS_ALONE = {"convbert", "canine", "funnel", "prophetnet"}
 
+# Those with an `nn.MultiheadAttention` beside their own.
+OTHER_WAYS = {"siglip": "several ways at once"}
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
@@ -33,7 +36,8 @@ def _one_thread() -> Iterator[None]:
 def test_read_exactly(family: str) -> None:
     measured = row(family)
     by_operands = family in operand_families.FAMILIES
-    assert measured.way == ("operands of the softmax" if by_operands else "attention interface")
+    way = "operands of the softmax" if by_operands else "attention interface"
+    assert measured.way == OTHER_WAYS.get(family, way)
     assert measured.found == measured.reported + UNREPORTED.get(family, 0) > 0
     assert measured.difference <= EXACT
     assert measured.unchanged

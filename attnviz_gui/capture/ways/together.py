@@ -13,8 +13,11 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from attnviz_gui.capture.call import Place
 from attnviz_gui.capture.ways import interface, modules, operands
+from attnviz_gui.capture.ways.stacks import stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +42,13 @@ def reads(model: torch.nn.Module) -> bool:
 
 
 def only(model: torch.nn.Module) -> bool:
-    """Return whether no other way may be tried before: the model has code of a caller's own."""
+    """Return whether no other way may be tried before: it would not miss what it passes over.
+
+    That is so for a caller's own code, and for SigLIP, whose images end in an
+    `nn.MultiheadAttention`.
+    """
+    if interface.reads(model) and modules.reads(model):
+        return True
     return reads(model) and not all(map(_known, model.modules()))
 
 
@@ -58,8 +67,16 @@ def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterat
         When the model has attention that no way can read.
     """
     place = _Places()
+    through = set(interface.attentions(model))
+    stack = stacks(
+        name
+        for name, part in model.named_modules()
+        if part in through or (through and isinstance(part, nn.MultiheadAttention))
+    )
 
     def note(call: Call) -> None:
+        if call.stack is None:
+            call = call._replace(stack=stack.get(call.place.name))
         on_call(call._replace(place=place.of(call.place)))
 
     # The operands first: the interface sees that someone waits for the end of the run.
