@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from attnviz_gui.capture.signature import parameters
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def text_forward(model: LoadedModel, encoded: Encoded) -> Forward:
             f"The tokenizer of {model.name} does not belong to its weights: it gives token number "
             f"{int(encoded.ids.max()):,}, and the model knows {size:,}. Fetch both again."
         )
-    accepts = inspect.signature(module.forward).parameters
+    accepts = parameters(module.forward)
     ids = torch.from_numpy(encoded.ids)[None].to(model.device)
     keywords: dict[str, Any] = {"input_ids": ids}
     if "attention_mask" in accepts:
@@ -127,7 +128,7 @@ def tensor_forward(model: LoadedModel, inputs: Any) -> Forward:
         wanted = inspect.signature(model.module.forward).parameters.values()
         if sum(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in wanted) > 1:
             arguments *= 3  # self-attention: the same queries, keys and values
-    accepts = inspect.signature(model.module.forward).parameters
+    accepts = parameters(model.module.forward)
     if "use_cache" in accepts:
         keywords["use_cache"] = False
     return Forward(arguments, keywords, given=True, present=_present(keywords))

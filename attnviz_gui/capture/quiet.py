@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from transformers.utils import logging
+from transformers.utils import logging as of_transformers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LOCK = threading.Lock()
 _inside = 0
-_before: tuple[int, bool] = (0, False)
+_handlers: list[logging.Handler] = []
+_before: tuple[bool, bool] = (False, False)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Show no log lines and no progress bars inside the block.
+    """Show no log lines below errors and no progress bars inside the block.
 
     The switches are shared by all threads: the first one in keeps what was set, the last one out
     sets it again.
     """
-    global _inside, _before
+    global _inside
     with _LOCK:
         if _inside == 0:
-            _before = logging.get_verbosity(), logging.is_progress_bar_enabled()
-            logging.set_verbosity_error()
-            logging.disable_progress_bar()
+            _hush()
         _inside += 1
     try:
         yield
@@ -36,6 +40,27 @@ def quiet() -> Iterator[None]:
         with _LOCK:
             _inside -= 1
             if _inside == 0:
-                logging.set_verbosity(_before[0])
-                if _before[1]:
-                    logging.enable_progress_bar()
+                _speak()
+
+
+def _hush() -> None:
+    # Not the level: each change of it goes through every logger that there is, a thirtieth of a
+    # short text's run.
+    global _before
+    of_transformers.get_verbosity()  # makes the handler where there is none yet
+    logger = logging.getLogger("transformers")
+    _handlers[:] = logger.handlers
+    _before = logger.propagate, of_transformers.is_progress_bar_enabled()
+    for handler in _handlers:
+        handler.addFilter(_is_error)
+    logger.propagate = False
+    if _before[1]:
+        of_transformers.disable_progress_bar()
+
+
+def _speak() -> None:
+    for handler in _handlers:
+        handler.removeFilter(_is_error)
+    logging.getLogger("transformers").propagate = _before[0]
+    if _before[1]:
+        of_transformers.enable_progress_bar()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -191,9 +192,27 @@ def _trace(model: Any) -> list[Any]:
         [part.config._attn_implementation for part in model.modules() if hasattr(part, "config")],
         [p.requires_grad for p in model.parameters()],
         transformers.utils.logging.get_verbosity(),
+        logging.getLogger("transformers").propagate,
+        [len(handler.filters) for handler in logging.getLogger("transformers").handlers],
         transformers.utils.logging.is_progress_bar_enabled(),
         torch.is_grad_enabled(),
     ]
+
+
+def test_only_errors_are_heard_from_transformers() -> None:
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    library = logging.getLogger("transformers")
+    library.addHandler(handler)
+    try:
+        with quiet(), quiet():
+            logging.getLogger("transformers.models.bert").warning("within")
+            logging.getLogger("transformers.models.bert").error("wrong")
+        logging.getLogger("transformers.models.bert").warning("afterwards")
+    finally:
+        library.removeHandler(handler)
+    assert said == ["wrong", "afterwards"]
 
 
 def _outputs(model: Any) -> torch.Tensor:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from attnviz_gui.capture.call import Place
 
@@ -30,12 +30,17 @@ class Ending:
 
     Made before the run's own hooks are, since it looks for those of others: a run that something
     waits for the end of goes on to it.
+
+    Parameters
+    ----------
+    parts
+        The model's modules by their names, as ``named_modules()`` gives them.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, parts: Mapping[str, torch.nn.Module]) -> None:
         self._model = model
-        self._names = tuple(name for name, _ in model.named_modules())
-        self._awaited = _awaited(model)
+        self._names = tuple(parts)
+        self._awaited = _awaited(parts.values())
         self._given: object = None
         self._places: list[Place] = []
 
@@ -75,6 +80,6 @@ def forget() -> None:
     _SEEN.clear()
 
 
-def _awaited(model: torch.nn.Module) -> bool:
+def _awaited(parts: Iterable[torch.nn.Module]) -> bool:
     """Return whether something waits for the ends of modules: a caller's hooks, weights on loan."""
-    return any(m._forward_hooks or "_hf_hook" in m.__dict__ for m in model.modules())
+    return any(m._forward_hooks or "_hf_hook" in m.__dict__ for m in parts)

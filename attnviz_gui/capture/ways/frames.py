@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
+
+from attnviz_gui.capture.signature import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -119,19 +119,6 @@ def _named(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[s
     """Return a call's arguments by name; without names where the module does not tell them."""
     if not args:
         return dict(kwargs)
-    function = getattr(module.forward, "__func__", None)
-    names = list(_parameters(module.forward) if function is None else _of_class(function)[1:])
+    names = list(parameters(module.forward))
     names += [f"argument {i}" for i in range(len(names), len(args))]
     return {**dict(zip(names, args, strict=False)), **kwargs}
-
-
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    """Return the names of a function's parameters; none where it does not tell them."""
-    try:
-        return tuple(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return ()
-
-
-# A model's layers are of one class: each is asked once, not in each layer.
-_of_class = lru_cache(maxsize=256)(_parameters)

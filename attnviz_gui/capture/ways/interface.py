@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dis
 import functools
-import inspect
 from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,6 +23,7 @@ import torch
 
 from attnviz_gui.capture.call import Call, OtherWay, Place, taking
 from attnviz_gui.capture.drawn import as_drawn, noting_drawn
+from attnviz_gui.capture.signature import parameters
 from attnviz_gui.capture.ways import rotary
 from attnviz_gui.capture.ways.ending import Ended, Ending
 from attnviz_gui.capture.ways.extras import extra_key, sink_of
@@ -34,7 +34,7 @@ from attnviz_gui.capture.ways.windows import fits, fold, fold_added, fold_weight
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 # What a model's attention implementation is set to for a run.
 NAME = "eager"
@@ -54,10 +54,12 @@ class _Run:
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
-        self.names = {id(module): name for name, module in model.named_modules()}
+        self.parts = dict(model.named_modules())
+        self.found = _through(self.parts.values())
+        self.names = {id(module): name for name, module in self.parts.items()}
         self.often: Counter[str] = Counter()
         self.rows: int | None = None  # texts, images ... in the batch; None: not known
-        self.ending = Ending(model)
+        self.ending = Ending(model, self.parts)
         self._last_one: tuple[Any, ...] = (None, None, None)
 
     def starts(self, _model: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
@@ -115,14 +117,12 @@ class _Run:
 class _Recording(_Run):
     """Hands on what each attention was handed."""
 
-    def __init__(
-        self, model: torch.nn.Module, found: list[torch.nn.Module], on_call: Callable[[Call], None]
-    ) -> None:
+    def __init__(self, model: torch.nn.Module, on_call: Callable[[Call], None]) -> None:
         super().__init__(model)
         self.on_call = on_call
         self.plain = Plain()
         self.takes: dict[Callable[..., Any], frozenset[str]] = {}
-        self.stacks = stacks(self.names[id(module)] for module in found)
+        self.stacks = stacks(self.names[id(module)] for module in self.found)
         self.rotations = rotary.Rotations()
         self.free: dict[tuple[int, ...], torch.Tensor] = {}  # masks of windows that hide nothing
 
@@ -152,7 +152,7 @@ class _Recording(_Run):
             )
         place = self.place(module)
         if own not in self.takes:
-            self.takes[own] = frozenset(inspect.signature(own).parameters)
+            self.takes[own] = frozenset(parameters(own))
         takes = self.takes[own]
         scaling = extras.get("scaling")
         factor = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -238,7 +238,7 @@ _RUN: ContextVar[_Run | None] = ContextVar("attnviz_run", default=None)
 
 def _stand_in(own: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that lets the run that is on read each call of `own`, and else is `own`."""
-    names = list(inspect.signature(own).parameters)[5:]
+    names = parameters(own)[5:]
 
     @functools.wraps(own)
     def attention(
@@ -263,7 +263,11 @@ def family(model: torch.nn.Module) -> str:
 
 def attentions(model: torch.nn.Module) -> list[torch.nn.Module]:
     """Return the modules of a model whose attention goes through the interface."""
-    return [module for module in model.modules() if _FUNCTIONS.called_by(type(module))]
+    return _through(model.modules())
+
+
+def _through(parts: Iterable[torch.nn.Module]) -> list[torch.nn.Module]:
+    return [part for part in parts if _FUNCTIONS.called_by(type(part))]
 
 
 def reads(model: torch.nn.Module) -> bool:
@@ -305,13 +309,12 @@ def recording(
     whole
         Whether all attention is to go through the interface; else what does not is passed over.
     """
-    found = attentions(model)
-    run = _Recording(model, found, on_call)
+    run = _Recording(model, on_call)
     with (
         noting_drawn(model),
-        standing_in(rotary.spots(found), rotary.stand_in),
+        standing_in(rotary.spots(run.found), rotary.stand_in),
         rotary.noting(run.rotations),
-        _reading(model, found, run, whole),
+        _reading(run, whole),
     ):
         try:
             yield
@@ -329,27 +332,22 @@ def watching(
 
     The block runs the model once, with its eager attention; `whole` as for `recording`.
     """
-    with (
-        as_drawn(model),
-        _reading(model, attentions(model), _Watching(model, on_weights), whole),
-    ):
+    with as_drawn(model), _reading(_Watching(model, on_weights), whole):
         yield
 
 
 @contextmanager
-def _reading(
-    model: torch.nn.Module, found: list[torch.nn.Module], run: _Run, whole: bool
-) -> Iterator[None]:
-    """Let `run` read the attentions that the model computes inside the block."""
-    spots = [s for cls in {type(m) for m in found} for s in _FUNCTIONS.called_by(cls)]
-    through = {type(module) for module in found}
-    handles = [model.register_forward_pre_hook(run.starts, with_kwargs=True)]
-    for module in model.modules() if whole else ():
+def _reading(run: _Run, whole: bool) -> Iterator[None]:
+    """Let `run` read the attentions that its model computes inside the block."""
+    through = {type(module) for module in run.found}
+    spots = [spot for cls in through for spot in _FUNCTIONS.called_by(cls)]
+    handles = [run.model.register_forward_pre_hook(run.starts, with_kwargs=True)]
+    for module in run.parts.values() if whole else ():
         if type(module) not in through and _attends(type(module)):
             handles.append(module.register_forward_pre_hook(run.misses))
     token = _RUN.set(run)
     try:
-        with implementation(model, NAME), standing_in(spots, _stand_in):
+        with implementation(run.model, NAME), standing_in(spots, _stand_in):
             yield
     finally:
         _RUN.reset(token)

@@ -279,7 +279,7 @@ class _Recording(_Run):
         self._sums = Sums()
         # Another way may read more of the run, and a caller's own code may do anything.
         whole = rest or not isinstance(model, PreTrainedModel)
-        self._ending = None if whole else Ending(model)
+        self._ending = None if whole else Ending(model, dict(model.named_modules()))
 
     def _read(
         self, pending: _Pending, origin: Origin, entries: torch.Tensor, result: torch.Tensor
