@@ -14,6 +14,7 @@ import transformers
 
 import attnviz_gui
 from attnviz_gui.capture.models import load_model
+from attnviz_gui.capture.quiet import quiet
 from attnviz_gui.capture.verify import head_differences
 from attnviz_gui.errors import Cancelled, InputError
 from attnviz_gui.resources import bundled_model
