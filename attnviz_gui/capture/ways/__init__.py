@@ -60,8 +60,11 @@ def ways_for(model: torch.nn.Module) -> list[Way]:
 
 
 def _find(model: torch.nn.Module) -> list[Way]:
+    together_, operands_ = WAYS["several ways at once"], WAYS["operands of the softmax"]
     if together.only(model):
-        return [WAYS["several ways at once"]]
+        return [together_]
+    if interface.reads(model) and modules.reads(model):
+        return [together_, operands_]  # SigLIP: each of the two would pass over the other's
     return [way for way in WAYS.values() if way.reads(model)]
 
 

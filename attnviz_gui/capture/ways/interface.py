@@ -117,9 +117,10 @@ class _Run:
 class _Recording(_Run):
     """Hands on what each attention was handed."""
 
-    def __init__(self, model: torch.nn.Module, on_call: Callable[[Call], None]) -> None:
+    def __init__(self, model: torch.nn.Module, on_call: Callable[[Call], None], ends: bool) -> None:
         super().__init__(model)
         self.on_call = on_call
+        self.ends = ends
         self.plain = Plain()
         self.takes: dict[Callable[..., Any], frozenset[str]] = {}
         self.stacks = stacks(self.names[id(module)] for module in self.found)
@@ -134,7 +135,7 @@ class _Recording(_Run):
             return own_attention(own, module, query, key, value, mask, extras), None
         call = self._call(own, module, query, key, value, mask, extras)
         self.on_call(call)
-        if self.ending.last(call.place):
+        if self.ending.last(call.place) and self.ends:
             raise Ended
         usual = call.softcap is None and call.sink is None and not call.extra_keys
         plain = self.plain if usual and call.bias is None else None
@@ -298,18 +299,24 @@ _ATTENDS: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 @contextmanager
 def recording(
-    model: torch.nn.Module, on_call: Callable[[Call], None], *, whole: bool = True
+    model: torch.nn.Module,
+    on_call: Callable[[Call], None],
+    *,
+    whole: bool = True,
+    ends: bool = True,
 ) -> Iterator[None]:
     """Call `on_call` for each attention that `model` computes inside the block, in this context.
 
-    The block runs the model once. It may end with the model's last attention.
+    The block runs the model once.
 
     Parameters
     ----------
     whole
         Whether all attention is to go through the interface; else what does not is passed over.
+    ends
+        Whether the run may end with the last attention that does.
     """
-    run = _Recording(model, on_call)
+    run = _Recording(model, on_call, ends)
     with (
         noting_drawn(model),
         standing_in(rotary.spots(run.found), rotary.stand_in),

@@ -3,14 +3,14 @@
 A model of transformers in a caller's own module may stand beside an `nn.MultiheadAttention`, and
 both beside attention that is written out. Each way by itself would pass over what it does not know,
 in silence. Here all of them watch the same run: the attention interface and
-`nn.MultiheadAttention` read theirs, and what neither of them has read is left to the operands of
-the softmax.
+`nn.MultiheadAttention` read theirs, and what neither of them has read of a caller's own code is
+left to the operands of the softmax.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -42,14 +42,13 @@ def reads(model: torch.nn.Module) -> bool:
 
 
 def only(model: torch.nn.Module) -> bool:
-    """Return whether no other way may be tried before: it would not miss what it passes over.
+    """Return whether no other way may be tried: the model has code of a caller's own."""
+    return reads(model) and _has_own(model)
 
-    That is so for a caller's own code, and for SigLIP, whose images end in an
-    `nn.MultiheadAttention`.
-    """
-    if interface.reads(model) and modules.reads(model):
-        return True
-    return reads(model) and not all(map(_known, model.modules()))
+
+def _has_own(model: torch.nn.Module) -> bool:
+    """Return whether a model has code of a caller's own, which may attend in any way."""
+    return not all(map(_known, model.modules()))
 
 
 def _known(part: torch.nn.Module, package: str = "") -> bool:
@@ -79,11 +78,11 @@ def recording(model: torch.nn.Module, on_call: Callable[[Call], None]) -> Iterat
             call = call._replace(stack=stack.get(call.place.name))
         on_call(call._replace(place=place.of(call.place)))
 
-    # The operands first: the interface sees that someone waits for the end of the run.
+    own = _has_own(model)
     with (
-        operands.recording(model, note, rest=True),
+        operands.recording(model, note, rest=True) if own else nullcontext(),
         modules.recording(model, note),
-        interface.recording(model, note, whole=False),
+        interface.recording(model, note, whole=not own, ends=False),
     ):
         yield
 
@@ -98,10 +97,11 @@ def watching(
     def note(found: Place, weights: torch.Tensor) -> None:
         on_weights(place.of(found), weights)
 
+    own = _has_own(model)
     with (
-        operands.watching(model, note, rest=True),
+        operands.watching(model, note, rest=True) if own else nullcontext(),
         modules.watching(model, note),
-        interface.watching(model, note, whole=False),
+        interface.watching(model, note, whole=not own),
     ):
         yield
 
