@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from attnviz_gui.capture.record import Layer, LayerRecord, PositionTerm
+from attnviz_gui.capture.ways.stacks import of_media
 from attnviz_gui.errors import InputError
 
 if TYPE_CHECKING:
@@ -158,10 +159,10 @@ def check_names(calls: Sequence[Call], forward: Forward, row: int, names: Names)
 def sides_of(calls: Sequence[Call]) -> list[tuple[Side, Side]]:
     """Return where each call's queries and keys come from."""
     two = any(call.cross for call in calls)
-    beside_text = not all(map(_of_media, calls))
+    beside_text = not all(of_media(call.stack) for call in calls)
     sides: list[tuple[Side, Side]] = []
     for call in calls:
-        if beside_text and _of_media(call):
+        if beside_text and of_media(call.stack):
             sides.append(("media", "media"))
         elif call.cross:
             sides.append(("decoder", "main"))
@@ -170,11 +171,6 @@ def sides_of(calls: Sequence[Call]) -> list[tuple[Side, Side]]:
         else:
             sides.append(("main", "main"))
     return sides
-
-
-def _of_media(call: Call) -> bool:
-    """Return whether an attention is one of a picture's or a sound's own."""
-    return not {"vision", "audio"}.isdisjoint((call.stack or "").split())
 
 
 def kept(forward: Forward, calls: Sequence[Call], row: int) -> list[tuple[BoolArray, BoolArray]]:

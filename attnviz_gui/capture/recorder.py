@@ -48,6 +48,7 @@ from attnviz_gui.capture.text import check_text, fit_text
 from attnviz_gui.capture.tokens import Encoded, encode, labels
 from attnviz_gui.capture.verify import Verifier
 from attnviz_gui.capture.ways import ways_for
+from attnviz_gui.capture.ways.stacks import told_apart
 from attnviz_gui.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
@@ -434,7 +435,7 @@ def _run(model: LoadedModel, forward: Forward, report: _Report, way: Way) -> lis
                 raise
             raise cannot_run(model, error, forward) from error
     report.check()
-    return calls
+    return told_apart(calls)
 
 
 def _refuse_nonsense(model: LoadedModel, records: tuple[LayerRecord, ...]) -> None:

@@ -132,12 +132,13 @@ def test_names_for_keys_that_stand_beside_others() -> None:
         attnviz_gui.capture(attention, (query, memory, memory), tokens=list("abcdefg"))
 
 
-@pytest.mark.parametrize("family", ["Clip", "Siglip"])
+@pytest.mark.parametrize("family", ["Clip", "Siglip", "Blip"])
 def test_an_image_of_as_many_patches_as_the_text_has_tokens(family: str) -> None:
     """Neither the text's names nor its padding are the image's."""
     config, cls = {
         "Clip": (transformers.CLIPConfig, transformers.CLIPModel),
         "Siglip": (transformers.SiglipConfig, transformers.SiglipModel),
+        "Blip": (transformers.BlipConfig, transformers.BlipModel),
     }[family]
     small = {
         "hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1,
@@ -151,7 +152,7 @@ def test_an_image_of_as_many_patches_as_the_text_has_tokens(family: str) -> None
             vision_config=small | {"image_size": 16, "patch_size": 4},
         )
     ).eval()
-    first = ["[CLS]"] if family == "Clip" else []
+    first = [] if family == "Siglip" else ["[CLS]"]
     patches = (*first, *(f"{row},{column}" for row in range(4) for column in range(4)))
     ids = torch.arange(2 * len(patches)).reshape(2, -1) + 3
     mask = torch.ones_like(ids)

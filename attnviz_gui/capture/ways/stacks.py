@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from attnviz_gui.capture.call import Call
+
 # Words in a part's name, and what to call it; the first that fits.
 _WORDS = (
     (("vision", "visual", "image", "vit"), "vision"),
@@ -26,6 +28,21 @@ def stacks(names: Iterable[str]) -> dict[str, str]:
     """
     paths = {name: _before_numbers(name) for name in names}
     return {name: " ".join(_label(path, list(paths.values()))) for name, path in paths.items()}
+
+
+def told_apart(calls: list[Call]) -> list[Call]:
+    """Return calls with their stacks where no way told them and a model reads pictures or sound."""
+    if any(call.stack is not None for call in calls):
+        return calls
+    found = stacks(call.place.name for call in calls)
+    if not any(of_media(stack) for stack in found.values()):
+        return calls
+    return [call._replace(stack=found[call.place.name]) for call in calls]
+
+
+def of_media(stack: str | None) -> bool:
+    """Return whether a stack is one of pictures or sound."""
+    return not {"vision", "audio"}.isdisjoint((stack or "").split())
 
 
 def _before_numbers(name: str) -> tuple[str, ...]:
