@@ -41,6 +41,9 @@ class Workspace(QMainWindow):
         self.anatomy = anatomy
         self.panels: tuple[QDockWidget, ...] = (heatmap, embedding, scatter, self.honesty, anatomy)
         self._own = self.panels
+        self._behind: set[QDockWidget] = set()  # open, and another tab lies over them
+        for panel in self.panels:
+            self._follow(panel)
         self._maximised: list[QDockWidget] = []
         self._state = QByteArray()
         self._arranged = False
@@ -67,7 +70,27 @@ class Workspace(QMainWindow):
     def add(self, panel: QDockWidget) -> None:
         """Add a panel, hidden, that shares its room with the measures at the right."""
         self.panels = (*self.panels, panel)
+        self._follow(panel)
         self._place(panel)
+
+    def _follow(self, panel: QDockWidget) -> None:
+        panel.visibilityChanged.connect(lambda seen: self._seen(panel, seen))
+        panel.toggleViewAction().triggered.connect(lambda on: self._asked(panel, on))
+
+    def _seen(self, panel: QDockWidget, seen: bool) -> None:
+        if seen:
+            self._behind.discard(panel)
+        elif not panel.isHidden():
+            self._behind.add(panel)
+
+    def _asked(self, panel: QDockWidget, on: bool) -> None:
+        """Bring to the front what the menu opens, which Qt leaves behind another tab.
+
+        One that is open behind another is not closed: nobody saw it, and nobody would now.
+        """
+        if on or panel in self._behind:
+            panel.show()
+            panel.raise_()
 
     @property
     def explored(self) -> bool:

@@ -62,3 +62,22 @@ def test_a_part_is_made_late_themed_and_closed(
     assert part.dock.isHidden()
     window.close()
     assert part.happened[-1] == "closed"
+
+
+def test_the_menu_brings_a_panel_to_the_front(qtbot: QtBot, capybara: Capture) -> None:
+    window = MainWindow(capture=capybara)
+    qtbot.addWidget(window)
+    with qtbot.waitExposed(window):
+        window.show()
+    actions = {action.text(): action for action in window.explore_menu.actions()}
+    docks = {dock.windowTitle(): dock for dock in window.workspace.panels}
+    for title in ("All heads", "Mean of heads"):
+        actions[title].trigger()
+        qtbot.waitUntil(lambda: not docks[title].visibleRegion().isEmpty())  # noqa: B023
+    # One that lies behind another tab comes forward, and closes only where it can be seen.
+    assert docks["All heads"].visibleRegion().isEmpty()
+    actions["All heads"].trigger()
+    qtbot.waitUntil(lambda: not docks["All heads"].visibleRegion().isEmpty())
+    actions["All heads"].trigger()
+    qtbot.waitUntil(docks["All heads"].isHidden)
+    assert not actions["All heads"].isChecked()
