@@ -10,11 +10,14 @@ import pytest
 from PySide6.QtCore import QPointF, Qt
 from PySide6.QtTest import QTest
 
-from attnviz_gui.analysis.mosaic import MASKED, Part, pooled_attention, visible
+from attnviz_gui.analysis.mosaic import MASKED, Density, Part, pooled_attention, visible
+from attnviz_gui.jobs.mosaic import Tile
 from attnviz_gui.session.document import Document
 from attnviz_gui.session.selection import Marks, select_places
 from attnviz_gui.ui.main_window import MainWindow
 from attnviz_gui.ui.theme import LIGHT
+from attnviz_gui.ui.views.color_scale import ColorScale
+from attnviz_gui.ui.views.grid_image import codes_of
 from attnviz_gui.ui.views.grid_layout import order_of
 from attnviz_gui.ui.views.grid_marks import lit_pixels, marks_of_layers
 from attnviz_gui.ui.views.head_grid import HeadGridView
@@ -119,6 +122,18 @@ def test_other_modes_are_drawn(qtbot: QtBot) -> None:
         view.choose("mode", mode)
         seen.append(view.grab().toImage())
         assert seen[-1] != seen[-2]
+
+
+def test_one_pair_looks_alike_where_no_pixel_has_two() -> None:
+    part = Part((0, 1), (0, 2), 1, 2)
+    few, more = (
+        codes_of(
+            Tile((0, 0), part, Density(np.array([counts], np.float32), (0.0, 1.0), (0.0, 1.0))),
+            ColorScale(0, 1),
+        )
+        for counts in ((0, 1), (2, 1))
+    )
+    assert few[0, 1] == more[0, 1] < more[0, 0]
 
 
 def test_layers_of_other_widths_and_many_heads(qtbot: QtBot) -> None:

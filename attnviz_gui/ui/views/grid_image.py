@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,9 +83,12 @@ def codes_of(tile: Tile, scale: ColorScale) -> Codes:
 
 
 def _count_codes(counts: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Within a cell: the most pairs on a pixel are the last colour, none is the ground."""
+    """Within a cell: the most pairs on a pixel are the last colour, none is the ground.
+
+    Where no pixel has two, one pair looks as it does beside a pixel of two.
+    """
     shown = np.log1p(counts)
-    top = float(shown.max()) or 1.0
+    top = max(float(shown.max()), math.log1p(2))
     codes = (shown * ((N_COLORS - 1) / top)).astype(np.uint8) + np.uint8(FIRST)
     codes[counts == 0] = EMPTY
     return codes

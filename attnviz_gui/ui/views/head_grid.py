@@ -187,7 +187,7 @@ class HeadGridView(HeadGridWords):
             title = "pairs"
             if self._chosen() is not None:
                 title = "selected" if self.document.selection else "found"
-            ticks = [(0.0, "1"), (1.0, "most")]
+            ticks = [(0.0, "0"), (1.0, "most")]
         elif mode == "measure":
             scale = self.scale()
             ends = scale.low, (scale.low + scale.high) / 2, scale.high
