@@ -33,14 +33,19 @@ MOST: dict[Method, int] = {"pca": 100_000, "tsne": 10_000, "umap": 10_000}
 PERPLEXITY = 30.0
 NEIGHBOURS = 15  # of UMAP
 LEAST_DISTANCE = 0.1  # of UMAP
+SPECTRAL = 60  # points, for UMAP; fewer have too few eigenvectors
 EARLY, LATE = 250, 500  # iterations with and without exaggeration
-# Few points are drawn into one by a 12; 4 is what van der Maaten & Hinton (2008) took.
-EXAGGERATION, OF_FEW, FEW = 12.0, 4.0, 60
+# Fewer than a thousand points are drawn into one by a 12, to the last digit, where heads attend
+# evenly; some by the 4 of van der Maaten & Hinton (2008). What grows out of that is rounding.
+EXAGGERATION, OF_FEW, FEW = 12.0, 2.0, 1_000
 EVERY, OF_MANY, MANY = 25, 10, 2_000  # iterations between two pictures; from so many points on
 START = 1e-4  # spread of t-SNE's first positions
 JITTER = 0.01  # of that spread, by the seed: equal points begin apart
 ONE_PLACE = 1e-3  # of t-SNE's unit, in which neighbours are about 1 apart
 ROUNDING = 1e-9
+IN_ONE_PLACE = (
+    "t-SNE puts all these points into one place: none has neighbours that are nearer than the rest."
+)
 NO_UMAP = (
     "UMAP is an extra that is not installed here: pip install 'attnviz-gui[umap]', then start "
     "again."
@@ -208,6 +213,8 @@ def tsne(
     (Kobak & Berens 2019). One thread, so that sums have one order.
     """
     found = check_points(points)
+    if _all_as_far(found, cancel):
+        raise InputError(IN_ONE_PLACE)
     from openTSNE import TSNEEmbedding
     from openTSNE.affinity import PerplexityBasedNN
 
@@ -242,11 +249,18 @@ def tsne(
         if cancel is not None and cancel.is_set():
             return made
     if not np.ptp(made, axis=0).max() > ONE_PLACE:
-        raise InputError(
-            "t-SNE puts all these points into one place: none has neighbours that are nearer than "
-            "the rest."
-        )
+        raise InputError(IN_ONE_PLACE)
     return made
+
+
+def _all_as_far(points: Float, cancel: threading.Event | None) -> bool:
+    """Return whether every point is as far from every other: one row of distances tells most."""
+    for i, point in enumerate(points):
+        _stop_if(cancel)
+        apart = np.delete(np.linalg.norm(points - point, axis=1), i)
+        if np.ptp(apart) > ROUNDING * apart.max():
+            return False
+    return True
 
 
 def _start(points: Float, seed: int) -> Float:
@@ -294,6 +308,6 @@ def umap(points: npt.ArrayLike, *, seed: int = 0) -> Float:
             min_dist=LEAST_DISTANCE,
             random_state=seed,
             n_jobs=1,
-            init="spectral" if n >= FEW else "random",  # few points have too few eigenvectors
+            init="spectral" if n >= SPECTRAL else "random",
         ).fit_transform(found)
     return np.asarray(made, dtype=np.float64)

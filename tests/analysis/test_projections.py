@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+import attnviz_gui
 from attnviz_gui.analysis.projections import (
     EARLY,
     EVERY,
@@ -27,6 +28,7 @@ from attnviz_gui.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
     from attnviz_gui.analysis.projections import Method
+    from attnviz_gui.capture.models import LoadedModel
 
 METHODS = ("pca", "tsne", "umap")
 
@@ -104,6 +106,19 @@ def test_tsne_of_few_points_does_not_fall_into_one(n: int, apart: float) -> None
     assert np.ptp(made, axis=0).max() > 3  # neighbours are about 1 apart
 
 
+def test_tsne_of_a_head_that_attends_evenly_never_falls_into_one(bundled: LoadedModel) -> None:
+    """Or its picture would be a dot while it moves, and grow out of rounding afterwards."""
+    text = "The cat saw the dog and the bird while nobody slept, and then the quick brown fox "
+    text += "jumped over the lazy dog again until night fell."
+    head = attnviz_gui.capture(bundled, text).head(0, 0)
+    steps: list[float] = []
+    tsne(
+        np.concatenate([head.query, head.key]),
+        step=lambda _done, _of, made: steps.append(float(np.ptp(made, axis=0).max())),
+    )
+    assert min(steps) > 0.3  # neighbours are about 1 apart
+
+
 def test_tsne_tells_of_its_way_and_a_cancel_keeps_what_is_reached() -> None:
     points, cancel = clouds(8), threading.Event()
     steps: list[tuple[int, int, np.ndarray]] = []
@@ -126,9 +141,10 @@ def test_tsne_tells_of_its_way_and_a_cancel_keeps_what_is_reached() -> None:
         tsne(points, cancel=cancel)
 
 
-def test_tsne_says_where_no_point_is_nearer_than_another() -> None:
+@pytest.mark.parametrize("n", [6, 30, 80])
+def test_tsne_says_where_no_point_is_nearer_than_another(n: int) -> None:
     with pytest.raises(InputError, match="into one place"):
-        tsne(np.eye(6))
+        tsne(np.eye(n))
 
 
 def test_tsne_keeps_equal_points_apart_from_others() -> None:
