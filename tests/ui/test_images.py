@@ -221,6 +221,24 @@ def test_selected_patches_are_framed(shown: Any) -> None:
     assert before.copy(inner) == after.copy(inner)
 
 
+def test_what_is_selected_stays_lit_in_the_plane_and_the_rest_fades(shown: Any) -> None:
+    view = shown(image_capture(4))
+    view.choose("arrows", "0")
+    before = view.grab().toImage()
+    queries, keys, size = view._spots
+    both = np.concatenate([queries, keys])
+    apart = np.linalg.norm(both[:, None] - both, axis=-1) + 1e9 * np.eye(len(both))
+    alone, other = sorted(range(1, 17), key=lambda i: -apart[i].min())[:2]
+    view.document.select(select_places(view.document.token_lists, [alone]))
+    after = view.grab().toImage()
+    middle, faded = (QPoint(*(round(v) for v in queries[i])) for i in (alone, other))
+    assert before.pixelColor(middle) == after.pixelColor(middle)
+    assert after.pixelColor(faded).lightness() > before.pixelColor(faded).lightness() + 10
+    x, y = queries[alone]  # its frame
+    near = after.copy(round(x - size / 2 - 4), round(y) - 1, 5, 3)
+    assert min(near.pixelColor(i, 1).lightness() for i in range(5)) < 60
+
+
 @pytest.mark.parametrize("side", [1, 14])
 def test_any_number_of_patches_any_size_and_a_figure(shown: Any, side: int) -> None:
     view = shown(image_capture(side, leading=0 if side == 1 else 5), DARK, (300, 220))

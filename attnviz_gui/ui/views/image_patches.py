@@ -476,13 +476,35 @@ class ImagePatchesView(PaintedView):
         p.drawText(over, Qt.AlignmentFlag.AlignCenter, elided(words, metrics, area.width()))
         p.save()
         p.setClipRect(area, Qt.ClipOperation.IntersectClip)
-        lit = bool(self.document.focus)
+        lit, marks = bool(self.document.focus), self.document.marks
         self._paint_spots(p, self._key, keys, picture.key_tokens, "key", size)
         self._paint_spots(p, self._query, queries, picture.query_tokens, "query", size)
-        if lit:
+        if lit or marks is not None:
             p.fillRect(room, theme.color("ground", 0.72))
+        if marks is not None:
+            self._paint_picked(p, marks, queries, keys, size)
+        if lit:
             self._paint_lit(p, share, queries, keys, size)
         p.restore()
+
+    def _paint_picked(self, p, marks, queries, keys, size) -> None:
+        """Draw what is selected or found, each with a frame, over the faded rest."""
+        picture = self.document.picture
+        assert picture is not None
+        for at, side, places, tokens, own in (
+            (1, self._key, keys, picture.key_tokens, "key"),
+            (0, self._query, queries, picture.query_tokens, "query"),
+        ):
+            for of, role, out in ((marks.selected, "text", 2.0), (marks.found, "found", 3.5)):
+                which = np.flatnonzero(of[at]).tolist()
+                self._paint_spots(p, side, places, tokens, own, size, which)
+                p.setBrush(Qt.BrushStyle.NoBrush)
+                p.setPen(QPen(self.theme.color(role), 1.2))
+                reach = size / 2 + out
+                for token in which:
+                    if side is not None and side.patch[token] >= 0:
+                        x, y = places[token].tolist()
+                        p.drawRect(QRectF(x - reach, y - reach, 2 * reach, 2 * reach))
 
     def _paint_lit(self, p, share, queries, keys, size) -> None:
         """Draw the chosen token, and those with the most attention, over the faded rest."""
