@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
-from attnviz_gui.session.coloring import Coloring, color, norms
+from attnviz_gui.session.coloring import Coloring, Side, color, norms
 from attnviz_gui.session.offload import Offload, at_once
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     Float = npt.NDArray[np.float64]
 
 FEW = 2_000  # points that are coloured at once
+_SIDES: tuple[Side, Side] = ("query", "key")
 SMALLEST, LARGEST = 0.6, 1.7  # sizes of points by their norm, times the usual one
 
 
 class Colors:
-    """How the points of the plane are coloured and sized, and which classes are hidden."""
+    """How the points of the plane are coloured and sized, and which of them are hidden."""
 
     changed = Signal()
 
@@ -34,6 +35,8 @@ class Colors:
         self.coloring: Coloring | None = None  # None: queries and keys
         self.sizes: tuple[Float, Float] | None = None  # of queries and keys, None: all alike
         self._hidden: frozenset[int] = frozenset()
+        self._hidden_sides: frozenset[Side] = frozenset()
+        self._n = 0, 0  # queries and keys on show
         self._wanted: object = None
         self._following = False
 
@@ -52,13 +55,38 @@ class Colors:
         self.changed.emit()
 
     @property
+    def hidden_sides(self) -> frozenset[Side]:
+        """``query`` or ``key`` where these are not drawn, whatever their colours."""
+        return self._hidden_sides
+
+    def toggle_side(self, side: Side) -> None:
+        """Hide all queries or all keys, or show them again; hiding the second shows both."""
+        hidden = self._hidden_sides ^ {side}
+        self._hidden_sides = frozenset() if len(hidden) == len(_SIDES) else hidden
+        self.changed.emit()
+
+    @property
     def shown(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
         """Which queries and keys are drawn; None where all are."""
-        if self.coloring is None or not self._hidden:
+        coloring, hidden = self.coloring, np.array(sorted(self._hidden))
+        if not self._hidden_sides and (coloring is None or not len(hidden)):
             return None
-        hidden = np.array(sorted(self._hidden))
-        query, key = (~np.isin(side, hidden) for side in (self.coloring.query, self.coloring.key))
+        if coloring is None:
+            query, key = (np.ones(n, dtype=bool) for n in self._n)
+        else:
+            query, key = (~np.isin(side, hidden) for side in (coloring.query, coloring.key))
+        for name, side in zip(_SIDES, (query, key), strict=True):
+            if name in self._hidden_sides:
+                side[:] = False
         return query, key
+
+    def hidden_words(self) -> str:
+        """Return ``5 of 22 points hidden``; empty where none is."""
+        shown = self.shown
+        if shown is None:
+            return ""
+        n, seen = sum(map(len, shown)), sum(int(side.sum()) for side in shown)
+        return f"{n - seen:,} of {n:,} points hidden"
 
     def follow(self, pictures: Sequence[Picture], options: Options) -> bool:
         """Take what is on show, one picture or those of all texts, and how it is to be coloured.
@@ -80,7 +108,9 @@ class Colors:
                 made = color(options.color_by, pictures, modulo=options.modulo)
             return made, _sizes(pictures) if options.size_by_norm else None
 
-        n_points = sum(len(p.query_tokens) + len(p.key_tokens) for p in pictures)
+        n_queries = sum(len(p.query_tokens) for p in pictures)
+        self._n = n_queries, sum(len(p.key_tokens) for p in pictures)
+        n_points = sum(self._n)
         quick = options.color_by == "side" and not options.size_by_norm
         if quick or (n_points <= FEW and options.color_by != "cluster"):
             self._take(wanted, work())

@@ -89,6 +89,61 @@ def test_a_click_in_the_legend_hides_a_class_and_says_so(qtbot: QtBot, view):
     assert "hidden" not in view.numbers()
 
 
+@pytest.mark.parametrize("color_by", ["side", "position"])
+def test_a_click_on_query_or_key_hides_these(qtbot: QtBot, view, color_by: str):
+    view.document.set_options(color_by=color_by)
+    qtbot.wait(20)
+    caption, colors = view.left.caption, view.document.colors
+    (_, _, first), (place, _, second) = caption._entries()
+    assert (first, second) == ("query", "key")
+    at = view.mapFromScene(caption.mapToScene(place.center()))
+
+    def click() -> None:
+        qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(at))
+        qtbot.wait(20)
+
+    def inside() -> list[int]:
+        everything = Region(((0.0, 0.0), (900.0, 520.0)), rectangle=True)
+        return [int(side.sum()) for side in view.right.drawing.inside(everything, crowd=False)]
+
+    assert inside() == [11, 11]
+    click()
+    assert colors.hidden_sides == {"key"}
+    assert inside() == [11, 0]
+    assert "11 of 22 points hidden" in view.numbers()
+    if color_by == "side":
+        key = view.theme.color("key").name()
+        assert drawn(view, key) < 20 < drawn(view, view.theme.color("query").name())
+    click()
+    assert inside() == [11, 11]
+    assert "hidden" not in view.numbers()
+    colors.toggle_side("query")
+    colors.toggle_side("key")  # nothing would be left
+    assert colors.hidden_sides == frozenset()
+
+
+@pytest.mark.parametrize("n_texts", [4, 120])
+def test_the_keys_of_all_texts_are_hidden(qtbot: QtBot, n_texts: int):
+    document = Document()
+    document.open(random_capture(20, texts=n_texts))
+    document.set_options(together=True, animate=False, lines="none")
+    view = EmbeddingView(document, LIGHT)
+    qtbot.addWidget(view, before_close_func=lambda view: view.stop())
+    view.start()
+    view.resize(900, 520)
+    with qtbot.waitExposed(view):
+        view.show()
+    key = LIGHT.color("key").name()
+    before = drawn(view, key)
+    document.colors.toggle_side("key")
+    qtbot.wait(20)
+    assert drawn(view, key) < min(20, before)
+    assert f"{20 * n_texts:,} of {40 * n_texts:,} points hidden" in view.numbers()
+    document.set_options(color_by="kind")
+    qtbot.wait(20)
+    assert f"{20 * n_texts:,} of {40 * n_texts:,} points hidden" in view.numbers()
+
+
 def test_a_number_has_a_bar_with_its_ends(qtbot: QtBot, view):
     view.document.set_options(color_by="position")
     qtbot.wait(20)

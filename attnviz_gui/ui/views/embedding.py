@@ -131,14 +131,9 @@ class EmbeddingView(View):
         if self.why_nothing():
             return ""
         of = "" if self.document.corpus is None else f"in text {self._picture.text + 1}: "
-        return content.numbers(self._frames, self._pairs, of) + self._hidden_words()
-
-    def _hidden_words(self) -> str:
-        colors = self.document.colors
-        if colors.coloring is None or not colors.hidden:
-            return ""
-        n = len(colors.coloring.query) + len(colors.coloring.key)
-        return f" · {colors.coloring.hidden(colors.hidden):,} of {n:,} points hidden"
+        hidden = self.document.colors.hidden_words()
+        told = content.numbers(self._frames, self._pairs, of)
+        return f"{told} · {hidden}" if hidden else told
 
     def _draw_captions(self) -> None:
         right = "before" if self._target_mix() == 0 else "after"
@@ -295,8 +290,7 @@ class EmbeddingView(View):
         own, query, key = tones_of(self.document, self.theme)
         for plane in (self.left, self.right):
             plane.drawing.set_tones(own, query, key)
-            plane.caption.colored = coloring is None
-            plane.caption.update()
+            plane.caption.color(coloring is None, self.document.colors.hidden_sides)
 
     # -- points ------------------------------------------------------------------------------
 
@@ -569,6 +563,11 @@ class EmbeddingView(View):
         if in_legend is not None:
             self.document.colors.toggle(in_legend)
             return
+        for plane in (self.left, self.right):
+            side = plane.caption.side_at(plane.caption.mapFromScene(event.scenePos()))
+            if side is not None and self._shown(plane):
+                self.document.colors.toggle_side(side)
+                return
         if event.double():
             self._held = False
             self._fit()

@@ -222,9 +222,8 @@ class OtherProjectionView(View):
         told = f"{n:,} points"
         if layout is not None and layout.share is not None:
             told = f"{number(100 * float(layout.share.sum()), 2)} % of variance"
-        if colors.coloring is not None and colors.hidden:
-            told += f" · {colors.coloring.hidden(colors.hidden):,} of {n:,} points hidden"
-        return told
+        hidden = colors.hidden_words()
+        return f"{told} · {hidden}" if hidden else told
 
     def _caption(self) -> None:
         caption, layout = self.plane.caption, self.shown
@@ -378,8 +377,7 @@ class OtherProjectionView(View):
     def _color(self) -> None:
         colors = self.document.colors
         self.legend.say(colors.coloring, colors.hidden)
-        self.plane.caption.colored = colors.coloring is None
-        self.plane.caption.update()
+        self.plane.caption.color(colors.coloring is None, colors.hidden_sides)
         self._tone(self._seen()[1])
         self.plane.drawing.set_tones(self.plane.drawing.tones, *self._crowd_tones)
 
@@ -548,6 +546,11 @@ class OtherProjectionView(View):
         of_class = self.legend.class_at(self.legend.mapFromScene(self.mapToScene(at.toPoint())))
         if of_class is not None:
             self.document.colors.toggle(of_class)
+            return
+        caption = self.plane.caption
+        side = caption.side_at(caption.mapFromScene(self.mapToScene(at.toPoint())))
+        if side is not None:
+            self.document.colors.toggle_side(side)
             return
         self._pinned_before = pinned = self.document.pinned
         focus, other, corpus = self.point_at(at), self.other_at(at), self.document.corpus

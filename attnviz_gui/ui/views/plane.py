@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QFontMetricsF, QPainter
+from PySide6.QtGui import QFontMetricsF, QPainter, QPen
 from PySide6.QtWidgets import QGraphicsGridLayout
 
 from attnviz_gui.ui.theme import SMALL, font
@@ -24,12 +24,13 @@ from attnviz_gui.ui.views.still import STILL
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from attnviz_gui.session.coloring import Side
     from attnviz_gui.ui.theme import Theme
 
     Float = npt.NDArray[np.float64]
 
 MARGIN = 26.0, 15.0  # pixels around the points, for markers and labels
-LEGEND: tuple[tuple[marks.Shape, str], ...] = ("circle", "query"), ("triangle", "key")
+LEGEND: tuple[tuple[marks.Shape, Side], ...] = ("circle", "query"), ("triangle", "key")
 TICK = 40  # pixels between two ticks, at least
 
 
@@ -131,12 +132,14 @@ class Caption(pg.GraphicsWidget):
         self.theme = theme
         self.word = self.rest = ""
         self.legend = False
-        self.colored = True  # queries and keys have colours of their own, not those of a class
+        self._colored = True  # queries and keys have colours of their own, not those of a class
+        self._hidden: frozenset[Side] = frozenset()
         self._fonts = font(SMALL), font(SMALL, bold=True)
         self._plain, self._bold = (QFontMetricsF(f) for f in self._fonts)
         self._line = self._bold.height() + 1
         self._lines = 0
         self.set_lines(1)
+        self.setToolTip("Click query or key to hide these points, and again to show them.")
 
     def set_lines(self, lines: int) -> None:
         """Take one line or two."""
@@ -150,6 +153,25 @@ class Caption(pg.GraphicsWidget):
         if (word, rest) != (self.word, self.rest):
             self.word, self.rest = word, rest
             self.update()
+
+    def color(self, colored: bool, hidden: frozenset[Side]) -> None:
+        """Take whether queries and keys have colours of their own, and which of them are hidden."""
+        self._colored, self._hidden = colored, hidden
+        self.update()
+
+    def side_at(self, at: QPointF) -> Side | None:
+        """Return what of the legend is at a place of the caption."""
+        return next((side for place, _, side in self._entries() if place.contains(at)), None)
+
+    def _entries(self) -> list[tuple[QRectF, marks.Shape, Side]]:
+        """Return where queries and keys are named, with their shapes."""
+        area, found = self.rect(), []
+        x = area.right() - self._legend_width()
+        for shape, side in LEGEND if self.legend else ():
+            width = 12 + self._plain.horizontalAdvance(side)
+            found.append((QRectF(x, area.top(), width, self._line), shape, side))
+            x += width + 14
+        return found
 
     def needs(self) -> float:
         """Return the width that one line takes, in pixels."""
@@ -173,7 +195,7 @@ class Caption(pg.GraphicsWidget):
         p.setFont(self._fonts[0])
         right = area.right()
         if self.legend:
-            self._draw_legend(p, right - self._legend_width(), y)
+            self._draw_legend(p, y)
             right -= (self._legend_width() + 12) * (self._lines == 1)
         p.setPen(self.theme.color("muted"))
         if self._lines == 1:
@@ -183,17 +205,20 @@ class Caption(pg.GraphicsWidget):
         text = self._plain.elidedText(self.rest, Qt.TextElideMode.ElideRight, right - x)
         p.drawText(QPointF(x, y), text)
 
-    def _draw_legend(self, p: QPainter, x: float, y: float) -> None:
-        for shape, role in LEGEND:
+    def _draw_legend(self, p: QPainter, y: float) -> None:
+        for place, shape, side in self._entries():
+            off, color = side in self._hidden, self.theme.color(side if self._colored else "muted")
+            middle = y - self._plain.xHeight() / 2
             p.save()
-            p.translate(x + 4, y - self._plain.xHeight() / 2)
-            p.setPen(Qt.PenStyle.NoPen)
-            p.setBrush(self.theme.color(role if self.colored else "muted"))
-            marks.outline(p, shape, 8)
+            p.translate(place.left() + 4, middle)
+            p.setPen(QPen(color, 1.2) if off else Qt.PenStyle.NoPen)
+            p.setBrush(Qt.BrushStyle.NoBrush if off else color)
+            marks.outline(p, shape, 7 if off else 8)
             p.restore()
-            p.setPen(self.theme.color("text"))
-            p.drawText(QPointF(x + 12, y), role)
-            x += 12 + self._plain.horizontalAdvance(role) + 14
+            p.setPen(self.theme.color("muted" if off else "text"))
+            p.drawText(QPointF(place.left() + 12, y), side)
+            if off:
+                p.drawLine(QPointF(place.left() + 12, middle), QPointF(place.right(), middle))
 
 
 class Plane(pg.GraphicsWidget):

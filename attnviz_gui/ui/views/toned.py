@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 def tones_of(document: Document, theme: Theme) -> tuple[Tones | None, Tones | None, Tones | None]:
     """Return the tones of the chosen text's points, of all queries shown, and of all keys.
 
-    None where queries have one colour, keys another, and all one size.
+    None where queries have one colour, keys another, and all one size, and none is hidden.
     """
     colors, corpus, picture = document.colors, document.corpus, document.picture
     coloring, sizes, shown = colors.coloring, colors.sizes, colors.shown
-    if picture is None or (coloring is None and sizes is None):
+    if picture is None or (coloring is None and sizes is None and shown is None):
         return None, None, None
     table = tuple(colors_of(coloring, theme)) if coloring is not None else ()
     query, key = (
