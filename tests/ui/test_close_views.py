@@ -14,7 +14,7 @@ from attnviz_gui.analysis.rollout import rollout
 from attnviz_gui.analysis.value_weighted import value_weighted
 from attnviz_gui.session.document import Document, Focus
 from attnviz_gui.session.mix import Mix
-from attnviz_gui.session.selection import select_places
+from attnviz_gui.session.selection import select_pairs, select_places
 from attnviz_gui.session.watch import WatchedPair
 from attnviz_gui.ui.explore.close_views import CloseViews
 from attnviz_gui.ui.explore.view_panel import AsShown
@@ -540,6 +540,39 @@ def test_what_is_selected_is_marked_and_the_rest_fades(shown: Any, capybara: Cap
     assert bar == LIGHT.color("text")
     other = after[0].pixelColor(int(right + column - 2), int(lines.row_y(5)))
     assert other != LIGHT.color("text")
+
+
+def test_the_lines_are_counted_anew_where_other_rows_come_into_view(shown: Any) -> None:
+    view = shown(TextLinesView, on(random_capture(60, causal=True)))
+    said: list[str] = []
+    view.titled.connect(lambda: said.append(view.numbers()))
+    first = view.numbers()
+    view.resize(view.width(), view.height() + 200)
+    assert said[-1] == view.numbers() != first
+    view.verticalScrollBar().setValue(300)
+    assert said[-1] == view.numbers() != said[0]
+
+
+@pytest.mark.parametrize("heads", [{7}, set(range(12))])
+def test_lines_of_pairs_that_are_not_selected_fade(
+    heads: set[int], shown: Any, capybara: Capture
+) -> None:
+    document = on(capybara, 1, 7)
+    view = shown(TextLinesView, document)
+    view.choose_heads(heads)
+
+    def strength(query: int, key: int) -> int:
+        """How far a line is from the ground, a third of the way along, where few others cross."""
+        image = view.grab().toImage()
+        left, right, _ = view.columns(view.viewport().width())
+        x, y = ((2 * a + b) / 3 for a, b in ((left, right), (view.row_y(query), view.row_y(key))))
+        return 255 - min(image.pixelColor(int(x), int(y) + d).blue() for d in (-1, 0, 1))
+
+    lists, whole = document.token_lists, strength(2, 3)
+    document.select(select_pairs(lists, [0], [2], [3]))  # brown → cap: the strongest
+    assert strength(2, 3) > 0.7 * whole > 20
+    document.select(select_places(lists, [9]))
+    assert strength(2, 3) < 0.5 * whole
 
 
 # -- in the window ---------------------------------------------------------------------------

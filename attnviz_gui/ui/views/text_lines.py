@@ -22,7 +22,7 @@ from attnviz_gui.ui.views.painted import Choosable, PaintedView, elided
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from PySide6.QtGui import QPainter
+    from PySide6.QtGui import QPainter, QResizeEvent
     from PySide6.QtWidgets import QWidget
 
     from attnviz_gui.session.document import Document
@@ -48,6 +48,7 @@ LABEL = 180.0  # pixels: the longest token
 TITLES = "queries", "keys"
 SHADES = 12  # opacities
 FAINTEST = 0.1
+FADED = 0.25  # of its opacity, for a line that a selection leaves out
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,6 +254,16 @@ class TextLinesView(PaintedView):
             parts.append(f"{over:,} more weaker ones neither")
         return " · ".join(parts)
 
+    def _scrolled(self) -> None:
+        """Other rows are in view, and other lines are counted."""
+        super()._scrolled()
+        self.titled.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """As above."""
+        super().resizeEvent(event)
+        self.titled.emit()
+
     # -- where everything is -----------------------------------------------------------------
 
     @property
@@ -331,7 +342,7 @@ class TextLinesView(PaintedView):
     def _paint_lines(
         self, p: QPainter, lines: list[Lines], x0: float, x1: float, *, lit: bool
     ) -> None:
-        """Draw the faint lines first.
+        """Draw the faint lines first, and before them those that a selection leaves out.
 
         Where they are many, in colours that hide what is under them: Qt takes five times as long
         to blend thousands of lines.
@@ -339,13 +350,20 @@ class TextLinesView(PaintedView):
         ground = self.theme.color("ground")
         few = sum(len(of.weight) for of in lines) <= FEW
         shades = [np.minimum((of.weight * SHADES).astype(np.intp), SHADES - 1) for of in lines]
-        for level in range(SHADES):
-            strength = (level + 0.5) / SHADES
+        if not lit and self.document.marks is not None:  # those left out are levels below 0
+            shades = [
+                np.where(self._marked(of), shade, shade - SHADES)
+                for of, shade in zip(lines, shades, strict=True)
+            ]
+        for level in range(-SHADES, SHADES):
+            strength = (level % SHADES + 0.5) / SHADES
             for of, shade in zip(lines, shades, strict=True):
                 chosen = np.flatnonzero(shade == level)
                 if not len(chosen):
                     continue
                 opacity = min(FAINTEST + (1.4 if lit else 1.0) * strength, 1.0)
+                if level < 0:
+                    opacity *= FADED
                 color = self.color_of(of.head)
                 if few:
                     color.setAlphaF(opacity)
@@ -356,6 +374,15 @@ class TextLinesView(PaintedView):
                 y1 = self.head_room + (of.key[chosen] + 0.5) * ROW - self.scrolled
                 ends = zip(y0.tolist(), y1.tolist(), strict=True)
                 p.drawLines([QLineF(x0, a, x1, b) for a, b in ends])
+
+    def _marked(self, of: Lines) -> npt.NDArray[np.bool_]:
+        """Return which lines are of pairs that are selected or found, (lines,)."""
+        picture, marks = self.document.picture, self.document.marks
+        assert picture is not None and marks is not None
+        query, key = marks.whole
+        pairs = of.query * len(picture.key_tokens) + of.key
+        marked: npt.NDArray[np.bool_] = query[of.query] | key[of.key] | np.isin(pairs, marks.pairs)
+        return marked
 
     def _paint_watched(self, p: QPainter, picture: Picture, x0: float, x1: float) -> None:
         for i, j in self.document.watched_here:
