@@ -92,12 +92,12 @@ def tip(measure: Measure) -> str:
     """Return a measure in words: name, definition, range, source."""
     lines = [f"{measure.title[:1].upper()}{measure.title[1:]}", measure.definition]
     low, high = (_end(value) for value in measure.range)
-    range_ = f"From {low} to {high}" if high else f"From {low}" if low else ""
-    if range_:
-        lines.append(f"{range_} {measure.unit}".rstrip() + ".")
+    unit = f" {measure.unit}" if measure.unit else ""
+    if low:
+        lines.append(f"From {low} to {high}{unit}." if high else f"{low}{unit} or more.")
     if measure.better:
         lines.append(f"{measure.better.capitalize()} is better.")
-    lines.append(f"Source: {measure.source}.")
+    lines.append(f"Source: {measure.source}" + "." * (measure.source[-1] not in "?!."))
     return "\n".join(lines)
 
 

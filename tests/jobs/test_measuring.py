@@ -181,3 +181,4 @@ def test_every_column_says_what_it_is():
         assert each.name == name
         assert each.definition in tip(each)
         assert f"Source: {each.source}" in tip(each)
+        assert tip(each)[-2:].strip(".?!") and tip(each)[-1] in ".?!"  # one sign at the end
