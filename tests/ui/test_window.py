@@ -639,6 +639,19 @@ def test_closing_during_a_run_waits_for_it(qtbot, bundled):
     assert not any(name.startswith(("model", "geometry")) for name in names)
 
 
+def test_a_message_stands_alone_also_where_the_theme_changes_meanwhile(still):
+    bar, facts = still.statusBar(), child(still, "facts")
+    bar.showMessage("Copied: 12 tokens", 60_000)
+    still.resize(1500, 900)
+    still.set_theme("dark")
+    QApplication.processEvents()
+    seen = bar.grab().toImage()
+    facts.setText("Something else is on show")
+    assert bar.grab().toImage() == seen
+    bar.clearMessage()
+    assert bar.grab().toImage() != seen
+
+
 def test_dark_and_light(still):
     still.set_theme("dark")
     dark = still.grab().toImage()

@@ -7,10 +7,27 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QLabel, QProgressBar, QPushButton
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QPaintEvent
     from PySide6.QtWidgets import QStatusBar
 
     from attnviz_gui.jobs.runner import Runner
     from attnviz_gui.session.document import Document
+
+
+class Facts(QLabel):
+    """What is on show; gives its place to a message.
+
+    Qt hides it for that, but shows it again where another theme has the bar laid out anew.
+    """
+
+    def __init__(self, bar: QStatusBar, words: str) -> None:
+        super().__init__(words)
+        self._bar = bar
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Write it where no message stands."""
+        if not self._bar.currentMessage():
+            super().paintEvent(event)
 
 
 class Status:
@@ -18,7 +35,7 @@ class Status:
 
     def __init__(self, bar: QStatusBar, document: Document, runner: Runner) -> None:
         self.document = document
-        self.facts = QLabel("Loading the model…")
+        self.facts = Facts(bar, "Loading the model…")
         self.facts.setObjectName("facts")
         self.facts.setContentsMargins(8, 0, 0, 0)
         self.words = QLabel()
