@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from PySide6.QtTest import QTest
 from attnviz_gui.session.document import Document
 from attnviz_gui.ui.figure import draw_figure
 from attnviz_gui.ui.theme import DARK, LIGHT, PAPER
+from tests.images import image_capture
 from tests.samples import random_capture
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ VIEWS = {
     "head_grid": "head_grid:HeadGridView",
     "position_pairs": "position_pairs:PositionPairsView",
     "other_projection": "other_projection:OtherProjectionView",
+    "image_patches": "image_patches:ImagePatchesView",
 }
 SIZE = QSize(560, 420)
 
@@ -40,6 +43,20 @@ SIZE = QSize(560, 420)
 def kind(request: pytest.FixtureRequest):
     module, _, name = VIEWS[request.param].partition(":")
     return getattr(import_module(f"{FOLDER}.{module}"), name)
+
+
+@pytest.fixture
+def capture(kind, capybara: Capture) -> Capture:
+    """What a view is to show: the first text, or a picture."""
+    return image_capture(4) if kind.name == "image_patches" else capybara
+
+
+def of_size(kind, n_tokens: int) -> Capture:
+    """A capture of so many tokens, which are patches where a view shows these."""
+    if kind.name != "image_patches":
+        return random_capture(n_tokens, layers=1, heads=1)
+    side = math.isqrt(n_tokens)
+    return image_capture(side, leading=n_tokens - side**2)
 
 
 def shown(qtbot: QtBot, kind, document: Document, theme=LIGHT):
@@ -73,8 +90,8 @@ def ink(picture: np.ndarray) -> float:
     return float((np.abs(picture.astype(int) - picture[1, 1]).max(axis=2) > 24).mean())
 
 
-def test_it_has_a_name_for_screen_readers_and_for_code(qtbot: QtBot, kind, capybara: Capture):
-    view = shown(qtbot, kind, document_of(capybara))
+def test_it_has_a_name_for_screen_readers_and_for_code(qtbot: QtBot, kind, capture: Capture):
+    view = shown(qtbot, kind, document_of(capture))
     assert view.objectName() == kind.name
     assert view.accessibleName() or view.title()
     assert view.focusPolicy() & Qt.FocusPolicy.TabFocus
@@ -88,13 +105,13 @@ def test_with_nothing_to_show_it_says_what_to_do(qtbot: QtBot, kind):
 
 @pytest.mark.parametrize("n_tokens", [1, 2, 12])
 def test_few_tokens_are_drawn(qtbot: QtBot, kind, n_tokens: int):
-    view = shown(qtbot, kind, document_of(random_capture(n_tokens)))
+    view = shown(qtbot, kind, document_of(of_size(kind, n_tokens)))
     assert view.title()
     assert ink(pixels(view)) > 0.0005
 
 
 def test_two_thousand_tokens_are_drawn(qtbot: QtBot, kind):
-    view = shown(qtbot, kind, document_of(random_capture(2_000, layers=1, heads=1)))
+    view = shown(qtbot, kind, document_of(of_size(kind, 2_000)))
     assert view.title()
     assert ink(pixels(view)) > 0.0005
 
@@ -106,15 +123,15 @@ def test_many_texts_one_or_together(qtbot: QtBot, kind):
     document.show_head(text=7)
     document.pin(0, 0)
     qtbot.wait(20)
-    if not getattr(kind, "of_all_texts", False):
+    if not getattr(kind, "of_all_texts", False) and kind.name != "image_patches":
         assert not np.array_equal(first, pixels(view))
     document.set_options(together=True)
     qtbot.wait(20)
     assert ink(pixels(view)) > 0.0005
 
 
-def test_any_size_is_drawn(qtbot: QtBot, kind, capybara: Capture):
-    view = shown(qtbot, kind, document_of(capybara))
+def test_any_size_is_drawn(qtbot: QtBot, kind, capture: Capture):
+    view = shown(qtbot, kind, document_of(capture))
     for width, height in ((90, 60), (1600, 300), (300, 1000), (1200, 900)):
         view.resize(width, height)
         qtbot.wait(10)
@@ -122,8 +139,8 @@ def test_any_size_is_drawn(qtbot: QtBot, kind, capybara: Capture):
     assert ink(pixels(view)) > 0.0005
 
 
-def test_it_takes_another_theme(qtbot: QtBot, kind, capybara: Capture):
-    view = shown(qtbot, kind, document_of(capybara))
+def test_it_takes_another_theme(qtbot: QtBot, kind, capture: Capture):
+    view = shown(qtbot, kind, document_of(capture))
     light = pixels(view)
     view.retheme(DARK)
     qtbot.wait(10)
@@ -132,15 +149,15 @@ def test_it_takes_another_theme(qtbot: QtBot, kind, capybara: Capture):
     assert ink(dark) > 0.0005
 
 
-def test_its_figure_is_on_white_with_title_and_caption(qtbot: QtBot, kind, capybara: Capture):
-    document = document_of(capybara)
+def test_its_figure_is_on_white_with_title_and_caption(qtbot: QtBot, kind, capture: Capture):
+    document = document_of(capture)
     image = draw_figure(kind, document, scale=2.0)
     assert image.devicePixelRatio() == 2.0
     assert image.pixelColor(1, 1) == PAPER.color("ground")
     assert image.width() >= 1000
 
 
-def test_keys_it_does_not_know_reach_the_window(qtbot: QtBot, kind, capybara: Capture):
+def test_keys_it_does_not_know_reach_the_window(qtbot: QtBot, kind, capture: Capture):
     from PySide6.QtWidgets import QVBoxLayout, QWidget
 
     taken = []
@@ -151,7 +168,7 @@ def test_keys_it_does_not_know_reach_the_window(qtbot: QtBot, kind, capybara: Ca
 
     around = Around()
     qtbot.addWidget(around)
-    view = kind(document_of(capybara), LIGHT)
+    view = kind(document_of(capture), LIGHT)
     QVBoxLayout(around).addWidget(view)
     view.start()
     with qtbot.waitExposed(around):
@@ -163,12 +180,12 @@ def test_keys_it_does_not_know_reach_the_window(qtbot: QtBot, kind, capybara: Ca
     assert Qt.Key.Key_F12 in taken
 
 
-def test_after_stop_it_is_told_of_nothing(qtbot: QtBot, kind, capybara: Capture):
-    document = document_of(capybara)
+def test_after_stop_it_is_told_of_nothing(qtbot: QtBot, kind, capture: Capture):
+    document = document_of(capture)
     view = shown(qtbot, kind, document)
     view.stop()
     with qtbot.assertNotEmitted(view.titled, wait=60):
-        document.show_head(3, 3)
+        document.show_head(1, 2)
         document.set_options(color_scale="logarithmic", n_lines=3)
         document.move(t=0.3)
         document.pin(1, 2)
