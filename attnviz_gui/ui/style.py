@@ -67,6 +67,12 @@ def paint(app: QApplication, theme: Theme) -> None:
     for which in (role.WindowText, role.Text, role.ButtonText):
         palette.setColor(off, which, theme.color("muted", 0.7))
     app.setPalette(palette)
+    # Fusion draws the edge of a box to be ticked darker than the window: in the dark, not at all.
+    boxes = QPalette(palette)
+    if theme is DARK:
+        boxes.setColor(role.Window, theme.color("muted"))
+    for kind in ("QCheckBox", "QRadioButton", "QListWidget"):
+        app.setPalette(boxes, kind)  # type: ignore[arg-type]  # PySide takes text, and no bytes
 
 
 def _sheet(theme: Theme) -> str:

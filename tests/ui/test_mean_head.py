@@ -13,6 +13,7 @@ from attnviz_gui.ui.explore.mean_head import MeanHeadPart, MeanPanel
 from attnviz_gui.ui.figure import draw_figure
 from attnviz_gui.ui.main_window import MainWindow
 from attnviz_gui.ui.views.catalogue import VIEWS
+from attnviz_gui.ui.views.labels import contrast_of
 from tests.samples import random_capture
 from tests.ui.driving import LONG, child, opened
 
@@ -136,3 +137,15 @@ def test_the_panel_without_a_text(qtbot):
     qtbot.addWidget(panel)
     assert not panel.show_button.isEnabled() and "Run a text" in panel.told.text()
     panel.stop()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_box_to_be_ticked_is_seen(qtbot, window, theme: str):
+    window.set_theme(theme)
+    box = child(window, "mean_layers")
+    box.item(1).setCheckState(Qt.CheckState.Unchecked)
+    image = box.viewport().grab(box.visualItemRect(box.item(1))).toImage()
+    ground = window.theme.color("ground")
+    row = image.height() // 2  # above it the box's edge alone, and the number at the right
+    left = [image.pixelColor(x, row) for x in range(image.height())]
+    assert max(contrast_of(color, ground) for color in left) > 1.7
