@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.panels.banner import Banner
     from attnviz_gui.ui.panels.text_bar import TextBar
 
+GIVEN_UP = (
+    "The run of many texts was given up for this one. "
+    "Cancel, before another run, keeps what is done."
+)
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
@@ -182,6 +186,8 @@ class Runs(QObject):
 
     def _submit(self, source: Any, long: Long, *, download: bool = False) -> None:
         self.bar.forget_pause()
+        if self.runner.running and self._of_many:
+            self._note = GIVEN_UP
         self._wanted, self._of_many = source, False
         self._then = self._on_finished
         # A source that is no model of transformers says itself how it is run on a text.

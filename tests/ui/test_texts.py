@@ -137,6 +137,21 @@ def test_typing_throws_no_run_of_many_texts_away(
     assert not window.banner.sentence
 
 
+def test_another_run_says_that_many_texts_were_given_up(
+    qtbot: QtBot, window: MainWindow, dialog: TextsDialog
+):
+    dialog.lines.setPlainText("\n".join(" ".join(["word"] * (1 + i % 90)) for i in range(900)))
+    planned(qtbot, dialog)
+    dialog.run.click()
+    qtbot.waitUntil(lambda: window.status.progress.value() > 5, timeout=LONG_MS)
+    with qtbot.waitSignal(window.document.picture_changed, timeout=LONG_MS):
+        window.text_bar.run_button.click()
+    assert "many texts was given up" in window.banner.sentence
+    with qtbot.waitSignal(window.document.picture_changed, timeout=LONG_MS):
+        window.text_bar.run_button.click()
+    assert not window.banner.sentence
+
+
 def test_a_text_without_a_token_is_left_out_and_said(
     qtbot: QtBot, window: MainWindow, dialog: TextsDialog, tmp_path: Path
 ):
