@@ -207,6 +207,59 @@ def test_layers_that_add_the_same_share_it() -> None:
         assert (attention(call) - own).abs().max() <= 1e-6
 
 
+@pytest.mark.parametrize("keys_first", [False, True])
+@pytest.mark.parametrize("filled", ["before", "after", "not"])
+def test_what_is_taken_off_whole_rows_is_no_bias(filled: str, keys_first: bool) -> None:
+    """As in a softmax written for large logits; a bias that is the same in each layer is shared."""
+    position, later = torch.randn(H, 9, 9), torch.ones(9, 9, dtype=torch.bool).triu(1)
+
+    def attend(m: Written, x: torch.Tensor) -> Any:
+        keys = -2 if keys_first else -1
+        for factor in (0.5, 0.25):
+            q, k, v = m.split(x)
+            q = q * factor
+            added, forbidden = position.clone(), later
+            if keys_first:
+                logits, added, forbidden = k @ q.mT, added.mT, later.mT
+            else:
+                logits = q @ k.mT
+            logits = logits + added
+            if filled == "before":
+                logits = logits.masked_fill(forbidden, -1e4)
+            logits = logits - logits.amax(keys, keepdim=True) + 2.5
+            if filled == "after":
+                logits = logits.masked_fill(forbidden, -1e4)
+            weights = logits.softmax(keys)
+            x = ((v.mT @ weights).mT if keys_first else weights @ v).transpose(1, 2).flatten(2)
+        return x
+
+    calls, weights = read(Written(attend), torch.randn(2, 9, E))
+    assert len(calls) == 2
+    assert calls[0].bias is calls[1].bias is not None
+    seen = later if filled != "not" else torch.zeros_like(later)
+    apart = (calls[0].bias - position).abs().masked_fill(seen, 0)
+    assert apart.max() <= 1e-6
+    for call, own in zip(calls, weights, strict=True):
+        assert (attention(call) - own).abs().max() <= 1e-6
+
+
+def test_a_row_that_is_pushed_far_down_as_a_whole_sees_nothing() -> None:
+    far = torch.zeros(9, 1)
+    far[4] = -1e9  # in single precision nothing is left of the products
+
+    def attend(m: Written, x: torch.Tensor) -> Any:
+        q, k, v = m.split(x)
+        return (q @ k.mT * 0.5 + far).softmax(-1) @ v
+
+    (call,), (weights,) = read(Written(attend), torch.randn(1, 9, E))
+    assert call.bias is None
+    assert call.mask is not None
+    assert call.mask[0, 0].all(-1).tolist() == [i != 4 for i in range(9)]
+    assert not call.mask[0, 0, 4].any()
+    others = [i for i in range(9) if i != 4]
+    assert (attention(call) - weights)[:, :, others].abs().max() <= 1e-6
+
+
 @pytest.mark.parametrize("lengths", [(24,), (24, 15)])
 @pytest.mark.parametrize("name", ["deberta", "deberta-v2"])
 def test_distances_are_held_as_tables(name: str, lengths: tuple[int, ...], tmp_path: Path) -> None:

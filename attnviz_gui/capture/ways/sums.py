@@ -89,10 +89,14 @@ class Sums:
             return None
         positions: list[Positions] = []
         dense = []
+        level: torch.Tensor | None = None
         for part in parts:
             terms = self._positions(part, origin, found)
             positions += terms
-            if not terms:
+            same = None if terms else _level(part, origin, found)
+            if same is not None:
+                level = same if level is None else level + same
+            elif not terms:
                 dense.append(part)
         parts = tuple(dense)
         moved = tuple((p.fill, p.factor, p.shape, origin.chain[len(p.chain) :]) for p in parts)
@@ -108,7 +112,7 @@ class Sums:
         if positions and (total.gap < torch.inf or softcap is not None):
             return None
         logits = found.arrange(entries)
-        holds = _holds(total, logits, query, key, scaling, softcap, positions)
+        holds = _holds(total, logits, query, key, scaling, softcap, positions, level)
         return (total, tuple(positions)) if holds else None
 
     def _positions(self, part: Part, origin: Origin, found: Layout) -> list[Positions]:
@@ -171,15 +175,13 @@ def _all_alike(kept: tuple[Part, ...], parts: tuple[Part, ...]) -> bool:
 
 
 def _alike(kept: Part, part: Part) -> bool:
-    """Return whether two parts have the same numbers, as far as that is cheaply told."""
+    """Return whether two parts have the same numbers."""
     one, other = kept.tensor, part.tensor
     if not kept.intact() or one.shape != other.shape or one.dtype != other.dtype:
         return False
     if one.data_ptr() == other.data_ptr() and one.stride() == other.stride():
         return True
-    # Made anew in each layer, but for all heads at once: a mask.
-    whole = part.shape.numel() // max(part.shape[1] if len(part.shape) > 3 else 1, 1)
-    return other.numel() <= whole and torch.equal(one, other)
+    return torch.equal(one, other)  # made anew in each layer
 
 
 def _sum(
@@ -230,6 +232,26 @@ def _sum(
     )  # fmt: skip
 
 
+def _level(part: Part, origin: Origin, found: Layout) -> torch.Tensor | None:
+    """Return (O, T_q, 1) of what is added to whole rows of the logits; None where it is not that.
+
+    A softmax does not change by it. As a rule it is each row's largest logit, taken off so that the
+    exponentials stay small.
+    """
+    if part.fill is not None:
+        return None
+    try:
+        tensor = move(part.tensor.expand(part.shape), origin.chain[len(part.chain) :])
+    except RuntimeError:
+        return None
+    tensor = found.arrange(tensor)
+    if tensor.shape[2] == 1 or tensor.stride(2) != 0:
+        return None
+    level: torch.Tensor = tensor[:, :, :1].float() * part.factor
+    # So far down there is no room for differences: that is a mask, and evens the row out.
+    return level if not level.numel() or float(level.abs().max()) < -FAR_DOWN else None
+
+
 def _one_head(added: torch.Tensor) -> torch.Tensor | None:
     """Return (1, T_q, T_k) of what is the same for all heads and the batch, None otherwise."""
     if added.ndim == 3 and (added.stride(0) == 0 or len(added) == 1):
@@ -257,7 +279,7 @@ def _length(vectors: torch.Tensor) -> torch.Tensor:
 
 def _holds(
     total: Sum, logits: torch.Tensor, query: torch.Tensor, key: torch.Tensor, scaling: float,
-    softcap: float | None, positions: Sequence[Positions],
+    softcap: float | None, positions: Sequence[Positions], level: torch.Tensor | None,
 ) -> bool:  # fmt: skip
     """Return whether some rows of the logits are what they are said to be."""
     n, n_keys = logits.shape[1:]
@@ -272,7 +294,11 @@ def _holds(
     size = lengths[0] * lengths[1] * abs(scaling)
     if total.gap < torch.inf:
         most = abs(scaling) * float(_length(query).max()) * float(lengths[1].max())
-        if total.gap - 2 * (most if softcap is None else min(most, abs(softcap))) < _NOTHING:
+        moved = 0.0 if level is None else float(level.abs().max())
+        if (
+            total.gap - 2 * (most if softcap is None else min(most, abs(softcap))) - moved
+            < _NOTHING
+        ):
             return False
     if softcap is not None:
         expected = expected.div_(softcap).tanh_().mul_(softcap)
@@ -280,6 +306,9 @@ def _holds(
         bias = total.bias[:, rows, columns]
         expected += bias
         size += bias.abs()
+    if level is not None:
+        expected += level[:, rows]
+        size += level[:, rows].abs()
     for term in positions:
         table, index = term.table.float(), term.rows[rows, columns]
         if term.side == "query":
@@ -293,8 +322,8 @@ def _holds(
             size[:, row] += _length(near)[:, :, 0] * lengths[1][:, 0] * abs(term.scaling)
             expected[:, row] += near.mul_(keys.mT).sum(-1).mul_(term.scaling)
     coarse = max((query.dtype, key.dtype, logits.dtype), key=lambda kind: torch.finfo(kind).eps)
-    apart = (expected - logits[:, rows].float()).abs_()
-    right = apart <= ROUNDING * torch.finfo(coarse).eps * size.clamp_(min=1.0)
+    off = (expected - logits[:, rows].float()).abs_()
+    right = off <= ROUNDING * torch.finfo(coarse).eps * size.clamp_(min=1.0)
     if total.mask is not None:
         low = logits[:, rows] < FAR_DOWN / 2
         right = torch.where(total.mask[:, rows, columns], right, low)

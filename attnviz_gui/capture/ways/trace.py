@@ -592,6 +592,8 @@ def _added(
 ) -> tuple[Part, ...] | None:
     if origin.parts is None or factor == 0 or (not isinstance(tensor, torch.Tensor) and not tensor):
         return origin.parts
+    if isinstance(tensor, (int, float)):
+        tensor = torch.full((), tensor, dtype=torch.float32, device=out.device)
     if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
         return None
     if _memory(tensor) == _memory(out):  # it was written over
