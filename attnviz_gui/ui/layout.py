@@ -108,6 +108,7 @@ class Workspace(QMainWindow):
         if self.restore():
             return
         self._state = self.saveState()
+        _dock(panel)  # one on the desktop would leave the window empty
         self._maximised = [
             dock for dock in self.panels if dock is not panel and not dock.isHidden()
         ]

@@ -24,7 +24,7 @@ from attnviz_gui.ui.menus import fill_menus
 from attnviz_gui.ui.panels.anatomy_panel import AnatomyPanel
 from attnviz_gui.ui.panels.badge import BadgeLabel
 from attnviz_gui.ui.panels.banner import Banner
-from attnviz_gui.ui.panels.dock import PanelDock
+from attnviz_gui.ui.panels.dock import FILL, PanelDock
 from attnviz_gui.ui.panels.head_panel import HeadPanel
 from attnviz_gui.ui.panels.honesty_panel import HonestyPanel
 from attnviz_gui.ui.panels.normalization_panel import NormalizationPanel
@@ -181,6 +181,8 @@ class MainWindow(QMainWindow):
         self.scatter.recount = self.counter
         for dock in self.docks:
             dock.header.doubled.connect(lambda d=dock: self.workspace.maximise(d))
+            fill = dock.menu.addAction(FILL)
+            fill.triggered.connect(lambda _=False, d=dock: self.workspace.maximise(d))
             dock.menu.addAction("Watch the chosen pair").triggered.connect(do.watch)
             dock.menu.addSeparator()
             dock.menu.addAction("Copy").triggered.connect(lambda _=False, d=dock: do.copy(d))

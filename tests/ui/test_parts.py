@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from PySide6.QtWidgets import QLabel, QWidget
 
 from attnviz_gui.ui import parts
@@ -11,7 +12,6 @@ from attnviz_gui.ui.main_window import MainWindow
 from attnviz_gui.ui.parts import Part, PartDock
 
 if TYPE_CHECKING:
-    import pytest
     from pytestqt.qtbot import QtBot
 
     from attnviz_gui.capture.record import Capture
@@ -81,3 +81,30 @@ def test_the_menu_brings_a_panel_to_the_front(qtbot: QtBot, capybara: Capture) -
     actions["All heads"].trigger()
     qtbot.waitUntil(docks["All heads"].isHidden)
     assert not actions["All heads"].isChecked()
+
+
+@pytest.mark.qt_log_ignore("does not support raise", extend=True)
+def test_a_panel_fills_the_window_and_gives_the_room_back(qtbot: QtBot, capybara: Capture) -> None:
+    window = MainWindow(capture=capybara)
+    qtbot.addWidget(window)
+    with qtbot.waitExposed(window):
+        window.show()
+    dock = next(d for d in window.workspace.panels if d.windowTitle() == "All heads")
+    dock.toggleViewAction().trigger()
+    qtbot.waitUntil(lambda: not dock.visibleRegion().isEmpty())
+    small = dock.size()
+    panel = dock.widget()
+    for act in (panel.header.doubled.emit, panel.menu.actions()[0].trigger):
+        act()
+        qtbot.waitUntil(lambda: dock.width() > 1.5 * small.width())
+        assert dock.height() > 1.5 * small.height()
+        assert not window.heatmap.isVisible()
+        act()
+        qtbot.waitUntil(lambda: dock.width() < 1.1 * small.width())
+        assert window.heatmap.isVisible()
+    dock.setFloating(True)
+    panel.header.doubled.emit()  # where it stands on the desktop, too
+    assert not dock.isFloating() and not dock.isHidden()
+    panel.header.doubled.emit()
+    assert dock.isFloating() and not window.heatmap.isHidden()
+    window.close()

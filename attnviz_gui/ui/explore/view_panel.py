@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QEvent, QSize, Qt
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QMenu, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QDockWidget,
+    QHBoxLayout,
+    QMenu,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
-from attnviz_gui.ui.panels.dock import PanelHeader
+from attnviz_gui.ui.panels.dock import FILL, PanelHeader
 from attnviz_gui.ui.panels.view_options import Choice
 
 if TYPE_CHECKING:
@@ -102,6 +110,9 @@ class ViewPanel(QWidget):
         self.header = PanelHeader()
         self.menu = QMenu(self)
         self.header.menu_button.setMenu(self.menu)
+        self.header.doubled.connect(self.fill)
+        self.menu.addAction(FILL).triggered.connect(self.fill)
+        self.menu.addSeparator()
         self.menu.addAction("Copy").triggered.connect(self.copy)
         self.menu.addAction("Export…").triggered.connect(self.export)
         self.options = Folding()
@@ -167,6 +178,12 @@ class ViewPanel(QWidget):
         """Follow the document no longer."""
         self._following = False
         self.view.stop()
+
+    def fill(self) -> None:
+        """Take all the room, or give it back."""
+        dock = self.parentWidget()
+        if isinstance(dock, QDockWidget):
+            self.window_.workspace.maximise(dock)
 
     def copy(self) -> None:
         """Copy what is on show, drawn for paper, to the clipboard."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from attnviz_gui.ui.views.base import View
 
-
+FILL = "Fill the window, or give the room back"  # of every panel's menu; a double click does it
 STEP = 16  # pixels
 # Patterns that a line says shorter before anything is cut off, one after the other; the whole is
 # in the tooltip.
@@ -114,7 +114,7 @@ class PanelHeader(QWidget):
         self.numbers = ElidedLabel(Qt.AlignmentFlag.AlignRight, shortest=6)
         self.menu_button = tool_button("⋯")
         self.menu_button.setAccessibleName("Panel menu")
-        self.menu_button.setToolTip("Copy or export this panel")
+        self.menu_button.setToolTip("Enlarge, copy or export this panel")
         self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.row = QHBoxLayout(self)
         self.row.setContentsMargins(8, 2, 4, 2)
