@@ -64,6 +64,9 @@ def test_ticks_choose_and_maximum(qtbot, window):
     shown(qtbot, window, "maximum of head 1 in 2 layers")
     expected = np.maximum(d.capture.head(0, 1).attention, d.capture.head(2, 1).attention)
     assert np.array_equal(d.picture.attention, expected)
+    layers.item(1).setCheckState(Qt.CheckState.Checked)  # counts when Show is pressed
+    child(window, "mean_how_mean").click()
+    shown(qtbot, window, "mean of head 1 in 2 layers")
 
 
 def test_nothing_ticked_is_said(window):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
@@ -74,6 +75,7 @@ class MeanPanel(QWidget):
             self.how[name] = button
             self.group.addButton(button)
         self.how["mean"].setChecked(True)
+        self.group.buttonClicked.connect(self._take_other)
         self.quick = [
             self._button("This layer", "Every head of the layer on show.", self.take_layer),
             self._button("This head", "The head on show, in every layer.", self.take_head),
@@ -137,6 +139,12 @@ class MeanPanel(QWidget):
     def take_all(self) -> None:
         """Tick every head, and show them."""
         self._tick(range(self.layers.count()), range(self.heads.count()))
+
+    def _take_other(self) -> None:
+        """Show the maximum in place of a mean that is on show, or the other way round."""
+        capture, mix = self.document.capture, self.document.mix
+        if capture is not None and mix is not None:
+            self.document.show_mix(replace(mix, how=self.chosen().how))
 
     def _tick(self, layers: Iterable[int], heads: Iterable[int]) -> None:
         for box, rows in ((self.layers, set(layers)), (self.heads, set(heads))):
