@@ -15,7 +15,7 @@ from attnviz_gui.geometry.correlation import OBJECTIVES, objective_named
 from attnviz_gui.geometry.fit import fit
 from attnviz_gui.geometry.normalization import (
     CENTROID_MODES,
-    SCALE_RANGE,
+    MOST_SCALE,
     SHIFT_MODES,
     ShiftMode,
 )
@@ -186,7 +186,7 @@ def _number(what: str, text: str) -> float | str:
         raise InputError(
             f"--shift lies between {-MOST_SHIFT:,.0f} and {MOST_SHIFT:,.0f}; {text} does not"
         )
-    low, high = SCALE_RANGE
+    low, high = 1 / MOST_SCALE, MOST_SCALE
     if what == "scale" and not low <= value <= high:
         raise InputError(f"--scale lies between {low:g} and {high:g}; {text} does not")
     return value

@@ -18,7 +18,6 @@ from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.arrays import as_float64
 from attnviz_gui.geometry.landscape import Landscape, Sample, sample, scales_between
 from attnviz_gui.geometry.normalization import (
-    SCALE_RANGE,
     Normalization,
     ShiftMode,
     checked_scale,
@@ -118,6 +117,7 @@ def fit(
     shift_mode: ShiftMode = "constant",
     candidates: npt.ArrayLike | None = None,
     range_factor: float = 1.0,
+    scale_factor: float = 1.0,
     t: float | None = None,
     scale: float | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -145,6 +145,8 @@ def fit(
         mode ``constant`` then chooses from the article's ten shifts.
     range_factor
         Widens the range of t: -r…r becomes -f r…f r, 0…1 becomes 1-f…f.
+    scale_factor
+        Widens the range of c: 0.1…10 becomes 0.1/f…10 f, at most 0.001…1,000.
     t, scale
         Hold one of them where it is given: the other alone is searched. Not in mode ``locked``,
         where one follows the other.
@@ -164,7 +166,9 @@ def fit(
     """
     stop = stop_where(cancel)
     stop(0)
-    land = Landscape(heads, objective, shift_mode, range_factor=range_factor)
+    land = Landscape(
+        heads, objective, shift_mode, range_factor=range_factor, scale_factor=scale_factor
+    )
     if (t is not None) + (scale is not None) > (shift_mode != "locked"):
         raise InputError("Hold t or the scale, not both; in mode “locked” neither.")
     if candidates is None and shift_mode == "constant" and t is None:
@@ -186,6 +190,7 @@ def fit_each(
     *,
     shift_mode: ShiftMode = "constant",
     range_factor: float = 1.0,
+    scale_factor: float = 1.0,
     progress: Callable[[int, int], object] | None = None,
     cancel: Any = None,
 ) -> list[Fit | InputError]:
@@ -195,7 +200,7 @@ def fit_each(
     ----------
     heads
         Heads, as `fit` takes one. An entry that is a list of heads is fitted together.
-    objective, shift_mode, range_factor, cancel
+    objective, shift_mode, range_factor, scale_factor, cancel
         As in `fit`.
     progress
         Called with the heads done and the heads in all.
@@ -216,6 +221,7 @@ def fit_each(
                     objective,
                     shift_mode=shift_mode,
                     range_factor=range_factor,
+                    scale_factor=scale_factor,
                     cancel=cancel,
                 )
             )
@@ -271,7 +277,7 @@ def _searched_scale(work: _Work, t: float) -> Fit:
     least, most = PAIRS_MAP
     n = MAP[1] if not land.cost else _odd(PAIRS / land.cost, least[1], most[1])
     work.total = n + TOPS * ROUNDS * FINE
-    cs = scales_between(*SCALE_RANGE, n)
+    cs = scales_between(*land.scales, n)
     outcome = work.value(t, cs)
     values = outcome.value
     best = _best(land, outcome)
@@ -340,7 +346,7 @@ def _searched_map(work: _Work) -> Fit:
     n_tops = 1 if land.cost > DEAR else MAP_TOPS[kind]
     work.total = n * m + n_tops * MAP_ROUNDS[kind] * len(AROUND[kind]) + 2 * (n + m)
     ts = _axis(land.low, land.high, n)
-    cs = scales_between(*SCALE_RANGE, m)
+    cs = scales_between(*land.scales, m)
     grid_t, grid_c = (axis.ravel() for axis in np.meshgrid(ts, cs, indexing="ij"))
     outcome = work.value(grid_t, grid_c)
     best = _best(land, outcome)

@@ -17,10 +17,11 @@ from attnviz_gui.geometry.correlation import Candidates, HeadPairs, objective_na
 from attnviz_gui.geometry.lines import strongest_keys
 from attnviz_gui.geometry.masks import TextPairs
 from attnviz_gui.geometry.normalization import (
-    SCALE_RANGE,
     Normalization,
     ShiftMode,
+    checked_factor,
     line_position,
+    scale_range,
     shift_line,
     shift_range,
 )
@@ -56,6 +57,8 @@ class Landscape:
         What t means. In mode ``locked`` there is no t: the shift follows c.
     range_factor
         Widens the range of t: -r…r becomes -f r…f r, 0…1 becomes 1-f…f.
+    scale_factor
+        Widens the range of c: 0.1…10 becomes 0.1/f…10 f, as far as `scale_range` goes.
 
     Attributes
     ----------
@@ -67,6 +70,8 @@ class Landscape:
         Whether t and c both matter: the objective depends on c, and c does not set the shift.
     low, high : float
         Range of t; in mode ``locked``, of c.
+    scales : pair of float
+        Range of c.
     cost : float
         About how many pairs a candidate goes through; 0 where it goes through none.
 
@@ -84,11 +89,12 @@ class Landscape:
         shift_mode: ShiftMode = "constant",
         *,
         range_factor: float = 1.0,
+        scale_factor: float = 1.0,
     ) -> None:
         chosen = self.objective = objective_named(objective)
         shift_range(shift_mode, np.zeros(0))  # refuses an unknown mode before any work
-        if not (np.isfinite(range_factor) and range_factor > 0):
-            raise InputError(f"The range's factor must be above 0, not {range_factor!r}.")
+        checked_factor(range_factor)
+        self.scales = scale_range(scale_factor)
         self.mode = shift_mode
         self.heads = _heads(heads, attention=chosen.uses_attention)
         for head in self.heads:
@@ -97,7 +103,9 @@ class Landscape:
                     "The queries or keys hold NaN or infinity (or numbers beyond 1e60)."
                 )
         self.is_map = chosen.uses_scale and shift_mode != "locked"
-        self.low, self.high = _range(shift_mode, self.heads, range_factor)
+        self.low, self.high = self.scales
+        if shift_mode != "locked":
+            self.low, self.high = _range(shift_mode, self.heads, range_factor)
         self._transforms: list[Float64 | None] = [None] * len(self.heads)
         self._own = self.heads
         if shift_mode == "balanced":
@@ -222,6 +230,7 @@ def sample(
     scale: float = 1.0,
     n: int = SAMPLES,
     range_factor: float = 1.0,
+    scale_factor: float = 1.0,
     cancel: Any = None,
 ) -> Sample:
     """Value an objective over a grid of t at one c, and over a grid of c at one t.
@@ -231,8 +240,8 @@ def sample(
     heads
         As in `Landscape`, or a `Landscape`, which is then used again as it is: the other
         arguments that it was made from are ignored.
-    objective, shift_mode, range_factor
-        As in `Landscape`. The range is widened until it holds t.
+    objective, shift_mode, range_factor, scale_factor
+        As in `Landscape`. The ranges are widened until they hold t and the scale.
     t, scale
         Where the sliders stand; in mode ``locked`` t is ignored.
     n
@@ -249,7 +258,9 @@ def sample(
     """
     land = heads
     if not isinstance(land, Landscape):
-        land = Landscape(heads, objective, shift_mode, range_factor=range_factor)
+        land = Landscape(
+            heads, objective, shift_mode, range_factor=range_factor, scale_factor=scale_factor
+        )
     step = stop_where(cancel)
     here = land.value(t, scale, step=step)
     along_t = along_scale = None
@@ -257,7 +268,7 @@ def sample(
         ts = np.linspace(min(land.low, t), max(land.high, t), n)
         along_t = np.column_stack([ts, land.value(ts, scale, step=step).value])
     if land.is_map or land.mode == "locked":
-        cs = scales_between(min(SCALE_RANGE[0], scale), max(SCALE_RANGE[1], scale), n)
+        cs = scales_between(min(land.scales[0], scale), max(land.scales[1], scale), n)
         along_scale = np.column_stack([cs, land.value(t, cs, step=step).value])
     return Sample(t, scale, float(here.value[0]), here.reason[0], along_t, along_scale)
 
@@ -271,8 +282,6 @@ def scales_between(low: float, high: float, n: int) -> Float64:
 
 def _range(mode: ShiftMode, heads: Sequence[HeadPairs], factor: float) -> tuple[float, float]:
     low, high = shift_range(mode, np.concatenate([head.key.ravel() for head in heads]))
-    if mode == "locked":
-        return low, high
     if mode == "constant":
         return low * factor, high * factor
     return low - (factor - 1), high + (factor - 1)

@@ -30,6 +30,7 @@ SHIFT_MODES: tuple[ShiftMode, ...] = ("constant", "centroid", "locked", "balance
 # The modes whose slider goes from no shift to centroids that lie together.
 CENTROID_MODES = ("centroid", "balanced", "lifted")
 SCALE_RANGE = (0.1, 10.0)
+MOST_SCALE = 1000.0  # widened or typed; the least is 1 / MOST_SCALE
 
 Number = TypeVar("Number", float, "Float64")
 
@@ -225,6 +226,29 @@ def shift_range(mode: ShiftMode, key: npt.ArrayLike) -> tuple[float, float]:
         raise InputError("The keys hold NaN or infinity, so the shift has no range.")
     reach = reach or 1.0
     return -reach, reach
+
+
+def scale_range(factor: float = 1.0) -> tuple[float, float]:
+    """Return the lowest and highest c: those of `SCALE_RANGE`, so many times further from 1.
+
+    Never beyond 1 / `MOST_SCALE` and `MOST_SCALE`.
+
+    Raises
+    ------
+    InputError
+        When the factor is not a finite number of at least 1.
+    """
+    if checked_factor(factor) < 1:
+        raise InputError(f"The range of c can only be widened: by a factor from 1, not {factor!r}.")
+    low, high = SCALE_RANGE
+    return max(low / factor, 1 / MOST_SCALE), min(high * factor, MOST_SCALE)
+
+
+def checked_factor(factor: float) -> float:
+    """Return how many times a range is widened; InputError where that is no number above 0."""
+    if not (math.isfinite(factor) and factor > 0):
+        raise InputError(f"The range's factor must be above 0, not {factor!r}.")
+    return factor
 
 
 def checked_scale(scale: float) -> float:

@@ -96,7 +96,9 @@ class FitRequest:
     groups
         The heads; those of a group share one t and c.
     range_factor
-        How many times the slider's first range is searched.
+        How many times the slider's first range of a is searched.
+    scale_factor
+        The same of c.
     """
 
     capture: Capture
@@ -105,6 +107,7 @@ class FitRequest:
     objective: str
     mode: ShiftMode
     range_factor: float = 1.0
+    scale_factor: float = 1.0
 
     def __call__(self, progress: Report, cancel: threading.Event) -> list[HeadFit]:
         """Return a fit of every head, in the order of the groups.
@@ -138,7 +141,7 @@ class FitRequest:
             before = float(raw.value([0.0], 1.0).value[0])
             found = fit(
                 heads, self.objective, shift_mode=self.mode, range_factor=self.range_factor,
-                progress=step, cancel=cancel,  # type: ignore[arg-type]
+                scale_factor=self.scale_factor, progress=step, cancel=cancel,  # type: ignore[arg-type]
             )  # fmt: skip
         except InputError as error:
             return [self._kept(place, None, before, len(group), str(error)) for place in group]

@@ -18,6 +18,7 @@ from attnviz_gui.geometry.normalization import (
     CENTROID_MODES,
     SCALE_RANGE,
     ShiftMode,
+    scale_range,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Question:
         The head on one text, or on all of them as one.
     low, high : float
         Range of t in raw units; in mode ``locked``, of c.
+    scales : pair of float
+        Range of c, where the plot is a map.
     """
 
     live: LiveHead | HeadOfTexts
@@ -57,6 +60,7 @@ class Question:
     mode: ShiftMode
     low: float
     high: float
+    scales: tuple[float, float] = SCALE_RANGE
 
     def same(self, other: Question | None) -> bool:
         """True where the answer to the other is the answer to this."""
@@ -65,6 +69,7 @@ class Question:
             and self.live is other.live
             and (self.objective, self.mode) == (other.objective, other.mode)
             and (self.low, self.high) == (other.low, other.high)
+            and (self.scales == other.scales or not self.is_map)
         )
 
     @property
@@ -132,6 +137,12 @@ def reach(
     return low, high
 
 
+def reach_of_scale(scale: float, widened: float = 1.0) -> tuple[float, float]:
+    """Return a plot's range of c: the slider's, and at least as far as the scale."""
+    low, high = scale_range(widened)
+    return min(low, scale), max(high, scale)
+
+
 def compute(question: Question) -> Curve:
     """Return the samples of a plot, its best refined.
 
@@ -151,7 +162,7 @@ def compute(question: Question) -> Curve:
         along = np.linspace(question.low, question.high, n)
         if question.low == -question.high:
             along[n // 2] = 0.0  # no shift, but for the rounding
-    scales = scales_between(*SCALE_RANGE, m) if land.is_map else None
+    scales = scales_between(*question.scales, m) if land.is_map else None
     if scales is not None:
         grid_t, grid_c = (axis.ravel() for axis in np.meshgrid(along, scales, indexing="ij"))
         outcome = land.value(grid_t, grid_c)

@@ -80,7 +80,13 @@ class Fitting(QObject):
         )
         mode = document.sliders.mode
         self._request = FitRequest(
-            picture.capture, basis, heads, objective.name, mode, self.panel.widened
+            picture.capture,
+            basis,
+            heads,
+            objective.name,
+            mode,
+            self.panel.widened,
+            self.panel.widened_scale,
         )
         self._sliders = document.sliders
         self.panel.say("Fitting…")

@@ -153,6 +153,19 @@ def test_a_wider_range_on_request():
             fit(head, range_factor=bad)
 
 
+@pytest.mark.parametrize("mode", ["constant", "locked"])
+def test_a_wider_range_of_c_on_request(mode):
+    head = random_head(7)
+    narrow = fit(head, "euclidean", shift_mode=mode)
+    wide = fit(head, "euclidean", shift_mode=mode, scale_factor=10)
+    scales = wide.scales if mode == "constant" else wide.curve[:, 0]
+    assert (scales[0], scales[-1]) == pytest.approx((0.01, 100.0))
+    assert wide.value >= narrow.value - 1e-9
+    for bad in (0.5, 0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(InputError, match="factor"):
+            fit(head, scale_factor=bad)
+
+
 def test_the_articles_own_search():
     several = [random_head(seed, d=4 + seed) for seed in range(3)]
     found = fit(several, "article")

@@ -83,9 +83,9 @@ def test_every_mode_is_drawn_and_leaves_the_attention(document, show_special):
 
 def test_scale_stays_in_its_range(document):
     document.move(scale=1e9)
-    assert document.sliders.scale == 10.0
+    assert document.sliders.scale == 1000.0
     document.move(scale=0.0)
-    assert document.sliders.scale == 0.1
+    assert document.sliders.scale == 0.001
 
 
 def test_hidden_special_tokens_leave_every_number_and_come_back(document):

@@ -350,8 +350,22 @@ def test_a_typed_a_beyond_the_range_and_a_wider_range_are_shown(make):
     view.document.move(t=3 * high)
     assert view.curve.question.high == 3 * high
     view.document.move(t=0.1)
-    view.widen(2.0)
+    view.widen(2.0, 1.0)
     assert view.curve.question.high == pytest.approx(2 * high)
+
+
+def test_a_wider_range_of_c_is_shown(make):
+    view = make()
+    view.set_objective("euclidean")
+    assert view.curve.question.scales == (0.1, 10.0)
+    view.widen(1.0, 10.0)
+    assert view.curve.question.scales == pytest.approx((0.01, 100.0))
+    assert (view.curve.scales[0], view.curve.scales[-1]) == pytest.approx((0.01, 100.0))
+    view.document.move(scale=1e3)
+    assert view.curve.question.scales == pytest.approx((0.01, 1e3))
+    assert view.point_at(view.plot).y() == pytest.approx(view.plot.inner.top())
+    view.document.move(mode="locked", t=0.0, scale=50.0)
+    assert (view.curve.question.low, view.curve.question.high) == pytest.approx((0.01, 100.0))
 
 
 def test_stop_follows_no_longer_and_lets_the_point_go(qtbot, make):

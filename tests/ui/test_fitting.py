@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
@@ -36,6 +38,17 @@ def line(window: MainWindow) -> str:
     label = child(window, "fit_line")
     assert isinstance(label, QLabel)
     return label.text()
+
+
+def link(window: MainWindow) -> str:
+    """What the fit's line offers to click on; empty where that is nothing."""
+    found = re.search(r'href="([^"]*)"', line(window))
+    return found[1] if found else ""
+
+
+def follow_link(qtbot, window: MainWindow) -> None:
+    window.normalization_panel.fitted.linkActivated.emit(link(window))
+    qtbot.waitUntil(lambda: not window.fitting.runner.running, timeout=LONG)
 
 
 def test_fit_moves_the_sliders_to_the_best(qtbot, window):
@@ -134,10 +147,31 @@ def test_an_edge_is_said_and_a_wider_range_is_one_click_away(qtbot, window, capy
     assert d.fit_here.edges == ("t",)
     assert "Widen and fit again" in line(window)
     before, reach = d.fit_here, window.normalization_panel.shift.reach
-    window.normalization_panel.fitted.linkActivated.emit("widen")
-    qtbot.waitUntil(lambda: not window.fitting.runner.running, timeout=LONG)
+    follow_link(qtbot, window)
     assert window.normalization_panel.shift.reach == pytest.approx(2 * reach)
     assert d.fit_here.value >= before.value
+
+
+def test_a_c_at_the_end_of_its_range_is_said_and_widened(qtbot, window, capybara):
+    d = window.document
+    d.open(capybara)
+    d.show_head(layer=2, head=5)
+    choose(window, "shift_mode", "locked")
+    choose(window, "objective_select", "euclidean")
+    panel, fits = window.normalization_panel, []
+    for reach in (10, 100, 1000):
+        press_fit(qtbot, window) if reach == 10 else follow_link(qtbot, window)
+        assert panel.scale.reach == pytest.approx(reach)
+        fits.append(d.fit_here)
+        assert fits[-1].edges == ("c",)
+        assert "end of the range" in line(window)
+        assert fits[-1].scale == d.sliders.scale == panel.scale.value
+    assert not link(window)  # there is no more
+    assert not child(window, "widen_scale_button").isEnabled()
+    assert fits[0].value < fits[1].value <= fits[2].value
+    assert d.picture.attention_difference(d.frame) < 1e-5
+    child(window, "reset_button").click()
+    assert panel.scale.reach == pytest.approx(10)
 
 
 def test_cancel_keeps_what_was_there(qtbot):

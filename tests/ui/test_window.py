@@ -440,6 +440,26 @@ def test_the_range_of_a_widens_to_a_bound_and_reset_narrows_it(qtbot, still):
     assert still.document.sliders.t == pytest.approx(first)
 
 
+def test_the_range_of_c_widens_to_a_bound_and_holds_what_is_typed(qtbot, still):
+    slider, wider = child(still, "scale_slider"), child(still, "widen_scale_button")
+    box = child(still, "scale_value")
+    box.setValue(250)
+    assert still.document.sliders.scale == 250
+    assert slider.value() == slider.maximum()
+    for _ in range(2):
+        wider.click()
+    assert not wider.isEnabled()
+    for step, scale in ((slider.maximum(), 1000), (slider.minimum(), 0.001)):
+        slider.setValue(step)
+        assert still.document.sliders.scale == pytest.approx(scale)
+        still.grab()
+        assert "unchanged" in child(still, "proof").text()
+    child(still, "reset_button").click()
+    assert wider.isEnabled()
+    slider.setValue(slider.maximum())
+    assert still.document.sliders.scale == pytest.approx(10)
+
+
 def test_the_middle_of_each_slider_is_its_resting_value(still):
     child(still, "shift_slider").setValue(1700)
     child(still, "shift_slider").setValue(1000)

@@ -16,7 +16,14 @@ from PySide6.QtWidgets import (
 )
 
 from attnviz_gui.geometry.correlation import OBJECTIVES
-from attnviz_gui.geometry.normalization import SCALE_RANGE, SHIFT_MODES, ShiftMode, shift_range
+from attnviz_gui.geometry.normalization import (
+    MOST_SCALE,
+    SCALE_RANGE,
+    SHIFT_MODES,
+    ShiftMode,
+    shift_range,
+)
+from attnviz_gui.session.curve import reach_of_scale
 from attnviz_gui.session.document import MOST_SHIFT
 from attnviz_gui.session.offload import LIVE_PAIRS, at_once
 from attnviz_gui.session.words import number
@@ -29,6 +36,8 @@ from attnviz_gui.ui.views.curve import CurveView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from PySide6.QtWidgets import QToolButton
 
     from attnviz_gui.geometry.live import Frame
     from attnviz_gui.session.document import Document
@@ -58,7 +67,8 @@ class NormalizationPanel(QGroupBox):
         super().__init__("Normalisation", parent)
         self.document = document
         self.offload: Offload = at_once
-        self.widened = 1.0  # how many times its first range the shift's slider covers
+        # How many times its first range each slider covers.
+        self.widened = self.widened_scale = 1.0
         self._steady = Steady(self._follow_drag, self)
         formula = QLabel("q′ = c·q    k′ = (k + a) / c")
         formula.setToolTip("What the sliders do to every query q and every key k of the head.")
@@ -72,18 +82,21 @@ class NormalizationPanel(QGroupBox):
         self.shift = RealSlider(
             "shift_slider", "Shift a", "Shift a: moves the keys; the attention stays the same."
         )
-        self.wider = tool_button("↔")
-        self.wider.setObjectName("widen_button")
-        self.wider.setAccessibleName("Widen the range of a")
+        self.wider = _wider("widen_button", "Widen the range of a")
         self.wider.setToolTip("Make the range of a twice as wide.")
         self.scale = RealSlider(
             "scale_slider",
             "Scale c",
-            "Scale c, from 0.1 to 10 on a logarithmic scale: makes queries longer and keys\n"
-            "shorter; the attention stays the same.",
+            "Scale c, on a logarithmic scale: makes queries longer and keys shorter;\n"
+            "the attention stays the same.",
             logarithmic=True,
         )
         self.scale.set_range(*SCALE_RANGE)
+        self.wider_scale = _wider("widen_scale_button", "Widen the range of c")
+        self.wider_scale.setToolTip(
+            f"Make the range of c ten times as wide at both ends, at most from {1 / MOST_SCALE:g} "
+            f"to {MOST_SCALE:,.0f}."
+        )
 
         self.objective = QComboBox()
         self.objective.setObjectName("objective_select")
@@ -110,10 +123,14 @@ class NormalizationPanel(QGroupBox):
         shift_row.setSpacing(2)
         shift_row.addWidget(self.shift, 1)
         shift_row.addWidget(self.wider)
+        scale_row = QHBoxLayout()
+        scale_row.setSpacing(2)
+        scale_row.addWidget(self.scale, 1)
+        scale_row.addWidget(self.wider_scale)
         form = QFormLayout()
         form.addRow("mode", self.mode)
         form.addRow("shift a", shift_row)
-        form.addRow("scale c", self.scale)
+        form.addRow("scale c", scale_row)
         form.addRow("objective", self.objective)
         column = QVBoxLayout(self)
         column.addWidget(formula)
@@ -133,11 +150,12 @@ class NormalizationPanel(QGroupBox):
         self.shift.reset_wanted.connect(lambda: document.move(t=0.0))
         self.scale.reset_wanted.connect(lambda: document.move(scale=1.0))
         self.wider.clicked.connect(self._on_wider)
+        self.wider_scale.clicked.connect(self._on_wider_scale)
         self.bar.reset.clicked.connect(self._on_reset)
         self.objective.currentIndexChanged.connect(
             lambda index: document.choose_objective(self.objective.itemData(index))
         )
-        self.fitted.linkActivated.connect(lambda _link: self._on_widen_and_fit())
+        self.fitted.linkActivated.connect(self._on_widen_and_fit)
         document.picture_changed.connect(self._on_picture)
         document.frame_changed.connect(self._on_frame)
         document.settled.connect(self._prove)
@@ -163,6 +181,7 @@ class NormalizationPanel(QGroupBox):
         self.mode.update()
         self.mode.setToolTip("How a is made from one number: " + _MODES[sliders.mode] + ".")
         self._set_shift_range()
+        self._set_scale_range()
         self.shift.set_value(sliders.t)
         self.scale.set_value(sliders.scale)
         for widget in (self.mode, self.scale, self.bar, self.objective):
@@ -170,6 +189,7 @@ class NormalizationPanel(QGroupBox):
         self.shift.setEnabled(ready and not locked)
         widest = self.shift.reach >= MOST_SHIFT
         self.wider.setEnabled(ready and not locked and not widest)
+        self.wider_scale.setEnabled(ready and self.scale.reach < MOST_SCALE)
         with quiet(self.objective):
             self.objective.setCurrentIndex(self.objective.findData(self.document.objective))
         self.about_scale.setText(self._about_scale())
@@ -217,8 +237,10 @@ class NormalizationPanel(QGroupBox):
             line += f" It lies at the end of the range{_of(fit)}; there may be a better one beyond."
             # What chooses from a list of its own, as `article`, has no range to widen.
             listed = fit.mode == "constant" and OBJECTIVES[fit.objective].candidates is not None
-            if "t" in fit.edges and not listed and self.shift.reach < MOST_SHIFT:
-                line += ' <a href="widen">Widen and fit again</a>'
+            ends = "t" if "t" in fit.edges and not listed and self.shift.reach < MOST_SHIFT else ""
+            ends += "c" if "c" in fit.edges and self.scale.reach < MOST_SCALE else ""
+            if ends:
+                line += f' <a href="widen {ends}">Widen and fit again</a>'
         self.say(line)
 
     def say(self, line: str) -> None:
@@ -243,8 +265,12 @@ class NormalizationPanel(QGroupBox):
         self.say("")
         self.follow()
 
-    def _on_widen_and_fit(self) -> None:
-        self._on_wider()
+    def _on_widen_and_fit(self, link: str) -> None:
+        ends = link.split()[-1]
+        if "t" in ends:
+            self._on_wider()
+        if "c" in ends:
+            self._on_wider_scale()
         self.wider_fit_wanted.emit()
 
     def _on_mode(self, index: int) -> None:
@@ -255,12 +281,19 @@ class NormalizationPanel(QGroupBox):
 
     def _on_wider(self) -> None:
         self.widened *= 2
-        self.curve.widen(self.widened)
+        self._widen()
+
+    def _on_wider_scale(self) -> None:
+        self.widened_scale *= 10
+        self._widen()
+
+    def _widen(self) -> None:
+        self.curve.widen(self.widened, self.widened_scale)
         self.follow()
 
     def _on_reset(self) -> None:
-        self.widened = 1.0
-        self.curve.widen(1.0)
+        self.widened = self.widened_scale = 1.0
+        self.curve.widen(1.0, 1.0)
         self.document.reset()
         self.follow()
 
@@ -280,6 +313,10 @@ class NormalizationPanel(QGroupBox):
         else:
             low, high = min(1.0 - self.widened, sliders.t), max(self.widened, sliders.t)
         self.shift.set_range(low, high, typed=(-MOST_SHIFT, MOST_SHIFT))
+
+    def _set_scale_range(self) -> None:
+        low, high = reach_of_scale(self.document.sliders.scale, self.widened_scale)
+        self.scale.set_range(low, high, typed=(1 / MOST_SCALE, MOST_SCALE))
 
     def _about_scale(self) -> str:
         if self.document.sliders.mode == "locked":
@@ -335,6 +372,13 @@ class NormalizationPanel(QGroupBox):
         label.setWordWrap(True)
         label.setProperty("quiet", True)
         return label
+
+
+def _wider(name: str, accessible: str) -> QToolButton:
+    button = tool_button("↔")
+    button.setObjectName(name)
+    button.setAccessibleName(accessible)
+    return button
 
 
 def _of(fit: HeadFit) -> str:

@@ -14,8 +14,16 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from attnviz_gui.geometry.normalization import SCALE_RANGE, ShiftMode, shift_range
-from attnviz_gui.session.curve import Answer, Curve, Question, answer, between, reach
+from attnviz_gui.geometry.normalization import ShiftMode, shift_range
+from attnviz_gui.session.curve import (
+    Answer,
+    Curve,
+    Question,
+    answer,
+    between,
+    reach,
+    reach_of_scale,
+)
 from attnviz_gui.session.offload import Offload, at_once
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.steady import FRAME_MS, Steady
@@ -63,7 +71,7 @@ class CurveView(QWidget):
         self.setAutoFillBackground(True)
         self.offload: Offload = at_once  # of this view's own: newer work replaces what waits
         self.curve: Curve | None = None
-        self._widened = 1.0
+        self._widened = 1.0, 1.0  # how many times its first range each slider covers: a, c
         self._first: tuple[LiveHead | HeadOfTexts, ShiftMode, tuple[float, float]] | None = None
         self._waiting: Question | None = None
         self._exact: Answer | None = None
@@ -116,9 +124,9 @@ class CurveView(QWidget):
         """
         self.document.choose_objective(name)
 
-    def widen(self, factor: float) -> None:
-        """Show so many times the slider's first range of a (mode constant)."""
-        self._widened = factor
+    def widen(self, shift: float, scale: float) -> None:
+        """Show so many times the first range of each slider."""
+        self._widened = shift, scale
         self._follow()
 
     # -- in words ----------------------------------------------------------------------------
@@ -203,8 +211,11 @@ class CurveView(QWidget):
             if corpus is not None and s.mode == "constant":
                 wide = -corpus.reach, corpus.reach
             self._first = live, s.mode, wide
-        low, high = reach(s.mode, self._first[2], s.t, self._widened)
-        question = Question(live, self.document.objective, s.mode, low, high)
+        scales = reach_of_scale(s.scale, self._widened[1])
+        low, high = scales
+        if s.mode != "locked":
+            low, high = reach(s.mode, self._first[2], s.t, self._widened[0])
+        question = Question(live, self.document.objective, s.mode, low, high, scales)
         if question.same(self._waiting):
             self.update()  # it is on its way; the value at the point is asked for after it
             return
@@ -445,7 +456,7 @@ class CurveView(QWidget):
             t = s.t + across * (q.high - q.low)
             self.document.move(t=min(max(t, q.low), q.high))
         elif up is not None and q.is_map:
-            self.document.move(scale=s.scale * (SCALE_RANGE[1] / SCALE_RANGE[0]) ** up)
+            self.document.move(scale=s.scale * (q.scales[1] / q.scales[0]) ** up)
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.go_to_best()
         else:

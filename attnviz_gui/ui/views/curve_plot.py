@@ -192,15 +192,23 @@ class Plot:
         p.fillRect(inner, self._hatch())
         p.drawImage(inner.adjusted(-half[0], -half[1], half[0], half[1]), image)
         p.restore()
-        for scale in (0.1, 0.3, 1.0, 3.0, 10.0):
-            if inner.height() < 70 and scale in (0.3, 3.0):
-                continue
+        for scale in self._scale_ticks(inner.height() < 70):
             y = self.y_of_scale(scale)
             p.setPen(QPen(self.theme.color("muted"), 1))
             p.drawLine(QPointF(inner.left() - TICK, y), QPointF(inner.left(), y))
             self._left_number(p, y, f"{scale:g}")
         self._name(p, QRectF(inner.left() - LEFT, inner.top(), 12, inner.height()), "c")
         self._paint_bar(p)
+
+    def _scale_ticks(self, few: bool) -> list[float]:
+        """Return round scales of the map's range; where the range or the room is it, few."""
+        low, high = self._scales()[[0, -1]]
+        first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+        tens = [10.0**i for i in range(first, last + 1)]
+        if few or len(tens) > 3:
+            return tens
+        between = [3.0 * 10.0**i for i in range(first - 1, last + 1)]
+        return tens + [scale for scale in between if low <= scale <= high]
 
     def shares(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return where values lie between the lowest (0) and the highest (1)."""
