@@ -109,7 +109,7 @@ def _edit(window: MainWindow, menu: QMenu) -> None:
 
 
 def _view(window: MainWindow, menu: QMenu) -> None:
-    for dock in (*window.docks, window.anatomy_panel):
+    for dock in (*window.docks, window.workspace.honesty, window.anatomy_panel):
         menu.addAction(dock.toggleViewAction())
     _add(menu, "&Restore the layout", window.workspace.arrange)
     menu.addSeparator()

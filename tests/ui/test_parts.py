@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from PySide6.QtWidgets import QLabel, QWidget
+from PySide6.QtWidgets import QDockWidget, QLabel, QMenu, QWidget
 
 from attnviz_gui.ui import parts
 from attnviz_gui.ui.main_window import MainWindow
@@ -62,6 +62,25 @@ def test_a_part_is_made_late_themed_and_closed(
     assert part.dock.isHidden()
     window.close()
     assert part.happened[-1] == "closed"
+
+
+def test_every_panel_that_is_closed_comes_back_from_a_menu(qtbot: QtBot, capybara: Capture) -> None:
+    window = MainWindow(capture=capybara)
+    qtbot.addWidget(window)
+    window.show()
+    closable = [
+        dock
+        for dock in window.findChildren(QDockWidget)
+        if dock.features() & QDockWidget.DockWidgetFeature.DockWidgetClosable
+    ]
+    assert {"What the picture keeps", "Attention"} <= {dock.windowTitle() for dock in closable}
+    for dock in closable:
+        entry = dock.toggleViewAction()
+        assert any(isinstance(holder, QMenu) for holder in entry.associatedObjects())
+        dock.close()
+        assert dock.isHidden()
+        entry.trigger()
+        assert not dock.isHidden(), dock.windowTitle()
 
 
 def test_the_menu_brings_a_panel_to_the_front(qtbot: QtBot, capybara: Capture) -> None:
