@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.correlation import OBJECTIVES, objective_named
@@ -21,9 +21,10 @@ from attnviz_gui.geometry.normalization import (
 )
 from attnviz_gui.session.document import MOST_SHIFT, Document, Sliders
 from attnviz_gui.session.files import as_path
+from attnviz_gui.session.words import number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from attnviz_gui.capture.record import Capture
@@ -111,16 +112,21 @@ def render(
 
     document = Document()
     document.open(capture)
-    notes = []
+    notes: list[str] = []
+    wished: list[_Wished] = []
     several = len(capture.texts) > 1
     for index in range(len(capture.texts)):
         target = folder / f"text-{index + 1}" if several else folder
         if layer == ALL or head == ALL:
-            _write_many(document, index, places, wish, target, pixels, (layer, head))
-            continue
-        document.show_head(*places[0], index)
-        _place(document, _sliders(wish, capture, places[0], index))
-        _write(document, target, pixels)
+            own = {place: _wished(wish, capture, place, index) for place in places}
+            _write_many(document, index, own, wish, target, pixels, (layer, head))
+        else:
+            own = {places[0]: _wished(wish, capture, places[0], index)}
+            document.show_head(*places[0], index)
+            _place(document, own[places[0]].sliders)
+            _write(document, target, pixels)
+        wished += own.values()
+    notes += _at_ends(wished)
     if wish.scale is None and wish.mode != "locked" and not OBJECTIVES[wish.objective].uses_scale:
         notes.append(f"c plays no part in {wish.objective}, so it stays 1")
     if several:
@@ -216,7 +222,14 @@ def _places(capture: Capture, layer: Which, head: Which) -> list[Place]:
     return [(i, h) for i, own in zip(layers, heads, strict=True) for h in own]
 
 
-def _sliders(wish: Wish, capture: Capture, place: Place, text: int) -> Sliders:
+class _Wished(NamedTuple):
+    """Where a head's sliders stand; `edges`: "t" or "c" that a fit put at the end of its range."""
+
+    sliders: Sliders
+    edges: tuple[str, ...] = ()
+
+
+def _wished(wish: Wish, capture: Capture, place: Place, text: int) -> _Wished:
     """Return where a head's sliders stand, fitted where that is wished.
 
     Raises
@@ -228,7 +241,7 @@ def _sliders(wish: Wish, capture: Capture, place: Place, text: int) -> Sliders:
     from attnviz_gui.session.picture import make_picture
 
     if not wish.fits:
-        return Sliders(wish.mode, wish.t or 0.0, wish.scale or 1.0)
+        return _Wished(Sliders(wish.mode, wish.t or 0.0, wish.scale or 1.0))
     pools = OBJECTIVES[wish.objective].pools_layer
     (group,) = groups(capture, "head", place, pools_layer=pools)
     heads = [Vectors(make_picture(capture, text, *of)) for of in group]
@@ -237,7 +250,26 @@ def _sliders(wish: Wish, capture: Capture, place: Place, text: int) -> Sliders:
         heads, wish.objective, shift_mode=wish.mode, t=None if locked else wish.t,
         scale=None if locked else wish.scale,
     )  # fmt: skip
-    return Sliders(wish.mode, 0.0 if locked else found.t, found.scale)
+    return _Wished(Sliders(wish.mode, 0.0 if locked else found.t, found.scale), found.edges)
+
+
+def _at_ends(wished: Sequence[_Wished]) -> list[str]:
+    """Say of what a fit found that it is where the search ended."""
+    notes = []
+    for edge, option in (("t", "shift"), ("c", "scale")):
+        at_end = [sliders for sliders, edges in wished if edge in edges]
+        if not at_end:
+            continue
+        best = f"the best {option} "
+        if len(wished) == 1:
+            best += f"found, {number(at_end[0].t if edge == 't' else at_end[0].scale)}, lies"
+        else:
+            best += f"lies, in {len(at_end):,} of {len(wished):,} fits,"
+        notes.append(
+            f"{best} at the end of the range that was searched; to try beyond it, give --{option} "
+            "a number"
+        )
+    return notes
 
 
 def _place(document: Document, sliders: Sliders) -> None:
@@ -256,7 +288,7 @@ def _write(document: Document, folder: Path, pixels: int, stem: str = "") -> Non
 
 
 def _write_many(
-    document: Document, text: int, places: Sequence[Place], wish: Wish, folder: Path,
+    document: Document, text: int, wished: Mapping[Place, _Wished], wish: Wish, folder: Path,
     pixels: int, asked: tuple[Which, Which],
 ) -> None:  # fmt: skip
     """Write the pictures of each head, and each kind as one page."""
@@ -268,7 +300,7 @@ def _write_many(
     start_offscreen()
     capture = document.capture
     assert capture is not None
-    own = {place: _sliders(wish, capture, place, text) for place in places}
+    places, own = list(wished), {place: found.sliders for place, found in wished.items()}
     layer, head = (None if which == ALL else int(which) for which in asked)
     kind: Kind
     for kind in gallery.KINDS:

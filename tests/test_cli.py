@@ -15,7 +15,7 @@ from PySide6.QtGui import QImage
 import attnviz_gui
 from attnviz_gui import cli
 from attnviz_gui.geometry.fit import fit
-from attnviz_gui.render import _sliders, wish_of
+from attnviz_gui.render import _wished, wish_of
 from attnviz_gui.session.document import Sliders
 
 TEXT = "The brown capybara is sleeping now."
@@ -78,7 +78,7 @@ def sliders_of(*arguments: str, capture=None):
     """Return where `render` would put the sliders of a head."""
     options = cli._render_parser().parse_args(["--text", "x", "--out", "y", *arguments])
     wish = wish_of(options.shift, options.scale, options.mode, options.objective)
-    return _sliders(wish, capture, (1, 7), 0)
+    return _wished(wish, capture, (1, 7), 0).sliders
 
 
 def test_a_fit_follows_the_objective_and_holds_what_is_given(capybara):
@@ -112,6 +112,21 @@ def test_a_scale_that_plays_no_part_is_named(qapp, tmp_path, capsys):
     call = ["render", "--text", TEXT, "--scale", "fit", "--pixels", "1", "--out", str(tmp_path)]
     assert cli.main(call) == 0
     assert capsys.readouterr().err == "note: c plays no part in cosine, so it stays 1\n"
+
+
+def test_a_fit_that_ends_where_its_search_ends_is_named(qapp, tmp_path, capsys):
+    call = ["render", "--text", TEXT, "--pixels", "1", "--out", str(tmp_path)]
+    assert cli.main([*call, "--shift", "fit", "--layer", "1", "--head", "7"]) == 0
+    assert capsys.readouterr().err == ""  # its best lies within
+    assert cli.main([*call, "--shift", "fit"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("note: the best shift found, −0.69") and said.count("\n") == 1
+    assert "to try beyond it, give --shift a number" in said
+    locked = ["--layer", "2", "--head", "5", "--mode", "locked", "--objective", "euclidean"]
+    assert cli.main([*call, *locked, "--scale", "fit"]) == 0
+    assert capsys.readouterr().err.startswith("note: the best scale found, 10.0, lies at the end")
+    assert cli.main([*call, "--shift", "fit", "--head", "all"]) == 0
+    assert " of 12 fits, at the end" in capsys.readouterr().err
 
 
 def test_all_heads_of_a_layer_and_all_layers_of_a_head(qapp, tmp_path, capsys):
