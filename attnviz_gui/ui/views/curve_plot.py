@@ -24,6 +24,7 @@ from PySide6.QtGui import (
 
 from attnviz_gui.session.words import number
 from attnviz_gui.ui.theme import SMALL, font
+from attnviz_gui.ui.views.ticks import log_ticks, tick_text, ticks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,7 +41,6 @@ LINE = 1.6  # width of the curve
 MARK = 4.5  # half a diagonal of the best's diamond
 ROOM = 0.08  # above and below the curve, as a share of its height
 _MIDDLE = Qt.AlignmentFlag.AlignVCenter
-_ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 class Plot:
@@ -141,7 +141,7 @@ class Plot:
             y = round(self.y(value)) + 0.5
             p.setPen(QPen(self.theme.color("faint"), 1))
             p.drawLine(QPointF(inner.left(), y), QPointF(inner.right(), y))
-            self._left_number(p, y, short(value))
+            self._left_number(p, y, tick_text(value))
         defined = ~np.isnan(curve.values)
         path, points = QPainterPath(), []
         drawing = False
@@ -192,23 +192,14 @@ class Plot:
         p.fillRect(inner, self._hatch())
         p.drawImage(inner.adjusted(-half[0], -half[1], half[0], half[1]), image)
         p.restore()
-        for scale in self._scale_ticks(inner.height() < 70):
+        low, high = self._scales()[[0, -1]]
+        for scale in log_ticks(low, high, () if inner.height() < 70 else (3.0,)):
             y = self.y_of_scale(scale)
             p.setPen(QPen(self.theme.color("muted"), 1))
             p.drawLine(QPointF(inner.left() - TICK, y), QPointF(inner.left(), y))
             self._left_number(p, y, f"{scale:g}")
         self._name(p, QRectF(inner.left() - LEFT, inner.top(), 12, inner.height()), "c")
         self._paint_bar(p)
-
-    def _scale_ticks(self, few: bool) -> list[float]:
-        """Return round scales of the map's range; where the range or the room is it, few."""
-        low, high = self._scales()[[0, -1]]
-        first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
-        tens = [10.0**i for i in range(first, last + 1)]
-        if few or len(tens) > 3:
-            return tens
-        between = [3.0 * 10.0**i for i in range(first - 1, last + 1)]
-        return tens + [scale for scale in between if low <= scale <= high]
 
     def shares(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return where values lie between the lowest (0) and the highest (1)."""
@@ -241,15 +232,13 @@ class Plot:
         taken = inner.right() + RIGHT - self._metrics.horizontalAdvance(name)
         self._name(p, row.adjusted(taken - 2, 0, inner.right() + RIGHT, 0), name)
         if self.locked:
-            places = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
-            if inner.width() < 180:
-                places = [0.1, 1.0, 10.0]
+            places = log_ticks(q.low, q.high, () if inner.width() < 180 else (2.0, 5.0))
         else:
             places = ticks(q.low, q.high, max(2, int(inner.width() / 48)))
         end = -math.inf
         for place in places:
             x = self.x(place)
-            words = short(place)
+            words = tick_text(place)
             width = self._metrics.horizontalAdvance(words)
             p.setPen(QPen(self.theme.color("muted"), 1))
             p.drawLine(QPointF(x, inner.bottom()), QPointF(x, inner.bottom() + TICK))
@@ -327,33 +316,3 @@ def value_range(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     if high - low < 1e-6:  # flat, but for rounding
         return low - 0.05, high + 0.05
     return low, high
-
-
-def ticks(low: float, high: float, most: int, least: int = 0) -> list[float]:
-    """Return at most `most` round numbers from `low` to `high`; more where `least` needs it."""
-    found = _ticks(low, high, most)
-    while len(found) < least and high > low:
-        most += 1
-        found = _ticks(low, high, most)
-    return found
-
-
-def _ticks(low: float, high: float, most: int) -> list[float]:
-    span = high - low
-    if not span > 0:
-        return [low]
-    raw = span / max(most, 1)
-    decade = 10.0 ** math.floor(math.log10(raw))
-    step = next((r * decade for r in _ROUND if r * decade >= raw), 10 * decade)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [i * step for i in range(first, last + 1)]
-
-
-def short(value: float) -> str:
-    """Write a tick without needless digits: 0.25, −1, 0."""
-    if value == 0:
-        return "0"
-    size = math.floor(math.log10(abs(value)))
-    text = f"{value:.3g}" if -4 < size < 5 else f"{value:.1e}".replace("e-0", "e-")
-    return text.replace("e+0", "e").replace("-", "−")

@@ -27,8 +27,8 @@ from attnviz_gui.ui.views.anatomy.colors import (
     share_colors,
     signed_colors,
 )
-from attnviz_gui.ui.views.color_scale import round_up
 from attnviz_gui.ui.views.painted import Choosable, PaintedView, elided
+from attnviz_gui.ui.views.ticks import tick_text, ticks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,6 +43,7 @@ NAMED = 8  # coordinates whose numbers are always written
 LABEL = 110.0  # pixels: longest token
 SHARE = 14.0  # pixels: the column of attention
 MARGIN = 12.0
+ROOM = 1.04  # height of the axis beside its longest bar
 CENTER = Qt.AlignmentFlag.AlignCenter
 LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -253,13 +254,15 @@ class DimensionsView(PaintedView):
         low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
         peak = max(high, -low)
         # No more room below or above 0 than the bars take.
-        top, bottom = (round_up(v) if v > 0.02 * peak else 0.0 for v in (high, -low))
+        top, bottom = (ROOM * v if v > 0.02 * peak else 0.0 for v in (high, -low))
         span = (top + bottom) or 1.0
-        axis = max(metrics.horizontalAdvance(number(v, 2)) for v in (top, -bottom)) + 8
         foot = 3 * line + 6
+        height = max(area.height() - foot - line - 4, 20)
+        marked = ticks(-bottom, top, max(2, int(height / (2.5 * line)))) if peak else [0.0]
+        axis = max(metrics.horizontalAdvance(tick_text(v)) for v in marked) + 8
         plot = QRectF(
             area.left() + axis, area.top() + line + 4,
-            area.width() - axis, max(area.height() - foot - line - 4, 20),
+            area.width() - axis, height,
         )  # fmt: skip
         self._plot = plot
 
@@ -267,13 +270,12 @@ class DimensionsView(PaintedView):
             return plot.top() + (top - value) / span * plot.height()
 
         p.setPen(QPen(theme.color("faint"), 1))
-        for value in (top, top / 2, -bottom / 2, -bottom):
-            if value:
-                p.drawLine(QPointF(plot.left(), y_of(value)), QPointF(plot.right(), y_of(value)))
+        for value in marked:
+            p.drawLine(QPointF(plot.left(), y_of(value)), QPointF(plot.right(), y_of(value)))
         p.setPen(theme.color("muted"))
-        for value in sorted({top, 0.0, -bottom}):
+        for value in marked:
             row = QRectF(area.left(), y_of(value) - line / 2, axis - 6, line)
-            p.drawText(row, RIGHT, number(value, 2))
+            p.drawText(row, RIGHT, tick_text(value))
         colors = signed_colors(theme)
         step = plot.width() / len(values)
         wide = max(step - (2 if step > 6 else 1 if step > 3 else 0), 0.75)
