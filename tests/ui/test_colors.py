@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     from attnviz_gui.session.colors import Colors
+    from attnviz_gui.ui.theme import Theme
 
 
 @pytest.fixture
@@ -207,6 +208,19 @@ def test_the_panel_chooses_colour_and_size(qtbot: QtBot, capybara):
         colors = window.document.colors
         wait_for(qtbot, colors)
         assert colors.coloring.name == "cluster"
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_it_is_seen_that_the_size_tells_the_norm(qtbot: QtBot, theme: Theme):
+    for window in opened(qtbot, MainWindow(capture=random_capture(5))):
+        window.set_theme(theme.name)
+        button = child(window, "size_by_norm")
+        spot = 3, button.height() // 2
+        grounds = []
+        for _ in range(2):
+            grounds.append(button.grab().toImage().pixelColor(*spot))
+            button.click()
+        assert contrast_of(*grounds) > 2
 
 
 def wait_for(qtbot: QtBot, colors: Colors) -> None:

@@ -166,8 +166,6 @@ class MeasuresPanel(QWidget):
             self.room, "measures_room", "Whole window, or back",
             "Give the table the whole window, or give it back.",
         )  # fmt: skip
-        for button in (self.like, self.group):
-            button.setProperty("segment", True)
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.about = ElidedLabel(Qt.AlignmentFlag.AlignLeft, shortest=12)
         self.fault = QLabel()

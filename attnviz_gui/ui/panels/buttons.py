@@ -11,4 +11,5 @@ def tool_button(words: str, *, checkable: bool = False) -> QToolButton:
     button.setText(words)
     button.setCheckable(checkable)
     button.setAutoRaise(not checkable)
+    button.setProperty("segment", checkable)  # coloured while it is down, in every theme
     return button

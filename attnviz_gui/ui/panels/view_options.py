@@ -50,7 +50,6 @@ class Choice(QWidget):
             button.setObjectName(f"{name}_{value.replace(' ', '_')}")
             button.setAccessibleName(f"{accessible}: {words}")
             button.setToolTip(tip)
-            button.setProperty("segment", True)
             self.group.addButton(button, index)
             row.addWidget(button)
 

@@ -113,7 +113,6 @@ class AnatomyView(QWidget):
         bar.setSpacing(0)
         for page, (words, help_) in PAGES.items():
             button = tool_button(words, checkable=True)
-            button.setProperty("segment", True)
             button.setToolTip(help_)
             button.clicked.connect(lambda _=False, p=page: self.show_page(p))
             group.addButton(button)
