@@ -63,6 +63,7 @@ class Runner(QObject):
     told = Signal(str)  # what is being done, in words; none while a model runs
     finished = Signal(object)  # what the request returned
     failed = Signal(object)  # the exception that ended it
+    nothing_done = Signal()  # it was stopped before it had anything to keep
     stopped = Signal()  # finished, failed or cancelled: nothing is running for the user now
 
     _progress = Signal(int, int, int, str)
@@ -131,7 +132,7 @@ class Runner(QObject):
             return
         self._running = False
         if isinstance(fault, Cancelled):
-            pass
+            self.nothing_done.emit()  # cancelled otherwise, it has another number by now
         elif fault is not None:
             self.failed.emit(fault)
         else:

@@ -33,6 +33,8 @@ GIVEN_UP = (
     "The run of many texts was given up for this one. "
     "Cancel, before another run, keeps what is done."
 )
+NOTHING_DONE = "Stopped before the first texts were done; what was on show stays."
+TYPED = " What you typed meanwhile has not been run; press Run to run it."
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
@@ -63,6 +65,7 @@ class Runs(QObject):
         bar.retyped.connect(self.run)
         runner.finished.connect(lambda result: self._then(result))
         runner.failed.connect(self._on_failed)
+        runner.nothing_done.connect(self._on_nothing_done)
         runner.stopped.connect(self._on_stopped)
 
     def run(self) -> None:
@@ -221,7 +224,7 @@ class Runs(QObject):
                     f"Stopped: {len(capture.texts):,} of {capture.texts_asked:,} texts are on show."
                 )
             if self._typed:
-                self._note += " What you typed meanwhile has not been run; press Run to run it."
+                self._note += TYPED
                 self._note = self._note.strip()
             else:
                 self.bar.set_text(capture.texts[0])
@@ -267,6 +270,10 @@ class Runs(QObject):
             fault=True,
             details=details_of(fault),
         )
+
+    def _on_nothing_done(self) -> None:
+        """Many texts were stopped before there was one to keep."""
+        self.banner.say(NOTHING_DONE + (TYPED if self._typed else ""))
 
     def _on_stopped(self) -> None:
         """A cancelled change of model leaves the old one chosen."""

@@ -106,6 +106,21 @@ def test_cancel_keeps_what_is_done(qtbot: QtBot, window: MainWindow, dialog: Tex
     assert f"{len(capture.texts):,} of 900 texts" in window.banner.sentence
 
 
+def test_cancel_before_the_first_texts_are_done_says_so(
+    qtbot: QtBot, window: MainWindow, dialog: TextsDialog
+):
+    before = window.document.capture
+    texts = [" ".join(["word"] * (400 + i)) for i in range(40)]
+    dialog.lines.setPlainText("\n".join(texts))
+    planned(qtbot, dialog)
+    dialog.run.click()
+    with qtbot.waitSignal(window.runner.stopped, timeout=LONG_MS):
+        window.status.cancel_button.click()
+    assert window.document.capture is before
+    assert "Stopped before the first texts were done" in window.banner.sentence
+    assert "typed" not in window.banner.sentence
+
+
 @pytest.mark.parametrize("stopped", [False, True])
 def test_typing_throws_no_run_of_many_texts_away(
     qtbot: QtBot, window: MainWindow, dialog: TextsDialog, stopped: bool
