@@ -20,7 +20,7 @@ from attnviz_gui.ui.fitting import Fitting
 from attnviz_gui.ui.layout import Workspace
 from attnviz_gui.ui.learn import Learn
 from attnviz_gui.ui.memory import Memory
-from attnviz_gui.ui.menus import fill_menus
+from attnviz_gui.ui.menus import entries_of_menus, fill_menus
 from attnviz_gui.ui.panels.anatomy_panel import AnatomyPanel
 from attnviz_gui.ui.panels.badge import BadgeLabel
 from attnviz_gui.ui.panels.banner import Banner
@@ -99,6 +99,7 @@ class MainWindow(QMainWindow):
         self.fitting = Fitting(self)
         self.explore_menu = fill_menus(self)
         self.learn = Learn(self)
+        self.menu_entries = entries_of_menus(self)
         self._connect(faults)
         self.parts: tuple[Part, ...] = ()
         if self.memory.settings.explored:
@@ -236,6 +237,7 @@ class MainWindow(QMainWindow):
         prepare_for_frames()
         self.brushing = Brushing(self, self.theme)
         self.parts = make_parts(self)
+        self.menu_entries = entries_of_menus(self)
 
     def set_theme(self, setting: str) -> None:
         """Take another theme: system, light or dark."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QDir, QUrl
 from PySide6.QtGui import QActionGroup, QDesktopServices, QKeySequence
+from PySide6.QtWidgets import QMenu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from PySide6.QtGui import QAction
-    from PySide6.QtWidgets import QMenu
 
     from attnviz_gui.ui.main_window import MainWindow
 
@@ -32,6 +32,15 @@ def fill_menus(window: MainWindow) -> QMenu:
     explore = bar.addMenu("E&xplore")
     _help(window, bar.addMenu("H&elp"))
     return explore
+
+
+def entries_of_menus(window: MainWindow) -> list[QAction]:
+    """Return the entries that open a menu, to be kept.
+
+    Where Python holds none of them, whoever goes through the menus gets wrappers that, when they
+    go, take those of the menus' own entries along.
+    """
+    return [menu.menuAction() for menu in window.findChildren(QMenu)]
 
 
 def _add(menu: QMenu, words: str, call: Callable[[], object], key: Key = None) -> QAction:

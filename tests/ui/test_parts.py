@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,7 +84,20 @@ def test_every_panel_that_is_closed_comes_back_from_a_menu(qtbot: QtBot, capybar
         assert not dock.isHidden(), dock.windowTitle()
 
 
-def test_the_menu_brings_a_panel_to_the_front(qtbot: QtBot, capybara: Capture) -> None:
+def test_whoever_goes_through_the_menus_takes_nothing_along(
+    qtbot: QtBot, capybara: Capture
+) -> None:
+    window = MainWindow(capture=capybara)
+    qtbot.addWidget(window)
+    window.show()
+    for entry in window.menuBar().actions():
+        assert all(action.text() or action.isSeparator() for action in entry.menu().actions())
+    gc.collect()
+    window.document.show_head(1, 7)  # the Edit menu's entries follow the picture
+    assert all(entry.menu().actions() for entry in window.menuBar().actions())
+
+
+def test__the_menu_brings_a_panel_to_the_front(qtbot: QtBot, capybara: Capture) -> None:
     window = MainWindow(capture=capybara)
     qtbot.addWidget(window)
     with qtbot.waitExposed(window):
