@@ -68,13 +68,15 @@ class MainWindow(QMainWindow):
         faults: Faults | None = None,
     ) -> None:
         """`capture` or `model`: open on it instead of the first text; `files`: open these."""
+        memory = Memory()
+        theme = chosen_theme(memory.settings.theme)
+        # Until the event loop runs, Qt tells a widget that is there already of no other font.
+        paint(_application(), theme)
         super().__init__()
+        self.memory, self.theme = memory, theme
         self.setWindowTitle("AttnViz")
         self.setAcceptDrops(True)
         self.resize(self.sizeHint())
-        self.memory = Memory()
-        self.theme = chosen_theme(self.memory.settings.theme)
-        paint(_application(), self.theme)
         self.document = Document()
         self.document.watch(FIRST_WATCHED)
         self.actions_ = Actions(self)

@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
 
 from attnviz_gui.session.document import Focus
 from attnviz_gui.ui.main_window import FIRST_TEXT, MainWindow
+from attnviz_gui.ui.theme import NORMAL
 from tests.samples import random_capture, save_tiny_bert
 from tests.ui.driving import LONG, child, drop, opened
 
@@ -681,6 +682,21 @@ def test_dark_and_light(still):
     assert dark.pixelColor(corner).lightness() < 80 < 200 < light.pixelColor(corner).lightness()
     for view in still.views:
         assert view.theme.name == "light"
+
+
+def test_the_window_opens_in_its_own_font_whatever_the_desktops(qtbot, qapp):
+    desktops = qapp.font()
+    desktops.setPointSizeF(23)
+    qapp.setFont(desktops)
+    window = MainWindow(capture=random_capture(5))
+    qtbot.addWidget(window)
+    window.show()
+    fonts = {w.font().pointSizeF() for w in window.findChildren(QPushButton) if w.isVisible()}
+    assert fonts == {NORMAL}
+    size = child(window, "run_button").size()
+    window.set_theme("dark")
+    assert child(window, "run_button").size() == size
+    window.close()
 
 
 def test_what_was_chosen_is_remembered(qtbot, home):
