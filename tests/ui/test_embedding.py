@@ -544,6 +544,44 @@ def test_the_readout_tells_the_most_attended_key_and_leaves_with_the_mouse(embed
     assert not view.document.focus and not view.readout.isVisible()
 
 
+def test_a_line_is_its_pair(embedding):
+    view = embedding(known_capture(ATTENTION))
+    document = view.document
+    for plane in planes(view):
+        drawing = plane.drawing
+        places = drawing.pixels()
+        tried = 0
+        for start, end in zip(drawing.links.start, drawing.links.end, strict=True):
+            for share in (0.35, 0.5, 0.65):
+                middle = places[start] + share * (places[end] - places[start])
+                at = view.mapFromScene(plane.box.mapToScene(QPointF(*middle)))
+                if np.hypot(*(places - middle).T).min() < 15:
+                    continue  # a point is nearer
+                if view.readout.isVisible() and view.readout.geometry().contains(at):
+                    move_to(view, plane.area().topRight().toPoint() + QPoint(-3, 3))
+                move_to(view, at)
+                assert document.focus.query is not None and document.focus.key is not None
+                found = view.line_at(QPointF(at))
+                assert found is not None and document.focus == found[1]
+                tried += document.focus == Focus(int(start), int(end) - 4)
+        assert tried >= 2  # others may cross there
+        assert "→" in view.readout.lines[0]
+    click(view, at)
+    assert document.pinned == document.focus != Focus()
+
+
+def test_a_line_that_is_hidden_is_no_pair(embedding):
+    view = embedding(known_capture(ATTENTION))
+    drawing = view.right.drawing
+    places = drawing.pixels()
+    middle = places[[drawing.links.start[0], drawing.links.end[0]]].mean(axis=0)
+    assert drawing.nearest_line(*middle, 2.0) is not None
+    assert drawing.nearest_line(-500.0, -500.0, 2.0) is None
+    view.document.set_options(lines="none")
+    QApplication.processEvents()
+    assert drawing.nearest_line(*middle, 2.0) is None
+
+
 def test_a_focus_from_elsewhere_lights_up_without_a_readout(embedding):
     view = embedding(known_capture(ATTENTION))
     view.document.hover(query=1, key=2)

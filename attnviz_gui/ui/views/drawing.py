@@ -240,6 +240,23 @@ class Drawing(pg.GraphicsObject):
         i = int(np.nanargmin(distance)) if np.isfinite(distance).any() else 0
         return i if distance[i] <= within else None
 
+    def nearest_line(self, x: float, y: float, within: float) -> tuple[int, int] | None:
+        """Return query and key of the line nearest to a place in pixels; None where none is so."""
+        points, place = self.pixels(), np.array([x, y])
+        found: tuple[float, tuple[int, int] | None] = within, None
+        for links in map(self._seen, (self.links, self.watched)):
+            if not len(points) or not len(links):
+                continue
+            start, along = points[links.start], points[links.end] - points[links.start]
+            length = np.maximum((along**2).sum(axis=1), 1e-12)
+            share = np.clip(((place - start) * along).sum(axis=1) / length, 0.0, 1.0)
+            away = np.hypot(*(start + share[:, None] * along - place).T)
+            i = int(away.argmin())
+            if away[i] <= found[0]:  # a watched line lies above the others
+                pair = int(links.start[i]), int(links.end[i]) - self.n_queries
+                found = float(away[i]), pair
+        return found[1]
+
     def nearest_of_crowd(self, x: float, y: float, within: float) -> int | None:
         """Return the crowd's point nearest to a place in pixels, None where none is `within`."""
         area = self._area()

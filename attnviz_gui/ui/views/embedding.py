@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 GLIDE = 200  # milliseconds
 REACH = 12  # pixels around a point in which the mouse finds it
+NEAR = 3.5  # pixels from a line
 AXIS = 60  # pixels for an axis down with its name
 SAME_SCALE = 3.0  # before and after share their scale up to this ratio of their sizes
 NARROW = 120  # pixels; two planes are drawn only where both are at least as wide and high
@@ -514,6 +515,16 @@ class EmbeddingView(View):
                 return plane, Focus(query=point) if point < n else Focus(key=point - n)
         return None
 
+    def line_at(self, position: QPointF) -> tuple[Plane, Focus] | None:
+        """Return the plane and the pair whose line is at a place of the viewport."""
+        spot = self.mapToScene(position.toPoint())
+        for plane in (self.left, self.right):
+            if self._shown(plane) and plane.area().contains(spot):
+                place = plane.box.mapFromScene(spot)
+                pair = plane.drawing.nearest_line(place.x(), place.y(), NEAR)
+                return None if pair is None else (plane, Focus(*pair))
+        return None
+
     def other_at(self, position: QPointF) -> tuple[Plane, int] | None:
         """Return the plane and the point of another text at a place of the viewport."""
         corpus, spot = self.document.corpus, self.mapToScene(position.toPoint())
@@ -544,7 +555,10 @@ class EmbeddingView(View):
         if event.buttons() or self.document.picture is None:
             return
         self._under = self.point_at(event.position())
-        self._point_out(None if self._under else self.other_at(event.position()))
+        other = None if self._under else self.other_at(event.position())
+        if self._under is None and other is None:
+            self._under = self.line_at(event.position())
+        self._point_out(other)
         focus = self._under[1] if self._under else Focus()
         self.document.hover(focus.query, focus.key)
         self._read()
@@ -580,8 +594,11 @@ class EmbeddingView(View):
         place = QPointF(self.mapFromScene(event.scenePos()))
         found = self.point_at(place)
         if found is None:
-            self._go_to(self.other_at(place))
-            return
+            other = self.other_at(place)
+            found = self.line_at(place) if other is None else None
+            if found is None:
+                self._go_to(other)
+                return
         focus = found[1]
         if event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
             query = pinned.query if focus.query is None else focus.query
