@@ -14,6 +14,7 @@ from PySide6.QtCore import QObject, Signal
 from attnviz_gui.errors import InputError
 from attnviz_gui.jobs.requests import OpenRequest, RunRequest
 from attnviz_gui.jobs.room import refuse_without_room
+from attnviz_gui.jobs.texts import TextsRequest
 from attnviz_gui.session.files import is_there, read_text
 from attnviz_gui.ui.faults import details_of, log
 
@@ -57,7 +58,8 @@ class Runs(QObject):
         self._wanted: Any = bar.source  # the model of the run under way
         self._then: Callable[[Any], object] = self._on_finished
         self._note = ""  # to be said once what was opened is on show
-        self._of_many = False  # many texts are run, which no key throws away
+        self._own_texts = False  # what is run is not the text field's, so no key throws it away
+        self._of_many = False  # many texts are run
         self._typed = False  # meanwhile, what waits for Run
         bar.run_wanted.connect(self.run)
         bar.model_chosen.connect(self.run_model)
@@ -152,8 +154,7 @@ class Runs(QObject):
 
     def _open_capture(self, path: Path) -> None:
         """Read a capture in the worker; the last picture stays until it is read."""
-        self.bar.forget_pause()
-        self._wanted, self._of_many = None, False
+        self._begin(None)
         self._then = partial(self._on_opened, path)
         self.runner.submit(OpenRequest(path))
 
@@ -174,7 +175,7 @@ class Runs(QObject):
             When it cannot be drawn; what was on show stays.
         """
         refuse_without_room(capture)
-        self.bar.forget_pause()
+        self._begin(None)
         self.runner.cancel()
         self.bar.set_text(capture.texts[0])
         self._say_note()  # what the banner said was of the text before
@@ -182,28 +183,33 @@ class Runs(QObject):
 
     def submit(self, request: Request) -> None:
         """Run something that makes a capture of its own texts."""
-        self.bar.forget_pause()
-        self._wanted, self._of_many, self._typed = None, True, False
+        self._begin(None)
+        self._own_texts, self._of_many = True, isinstance(request, TextsRequest)
+        self._typed = False
         self._then = self._on_finished
         self.runner.submit(request)
 
     def _submit(self, source: Any, long: Long, *, download: bool = False) -> None:
-        self.bar.forget_pause()
-        if self.runner.running and self._of_many:
-            self._note = GIVEN_UP
-        self._wanted, self._of_many = source, False
+        self._begin(source)
         self._then = self._on_finished
         # A source that is no model of transformers says itself how it is run on a text.
         of_its_own = getattr(source, "request", None)
         request = of_its_own(self.bar.text) if of_its_own else None
         self.runner.submit(request or RunRequest(self.bar.text, source, long, download))
 
+    def _begin(self, source: Any) -> None:
+        """Something else is wanted, of this model if of any; note what is given up for it."""
+        self.bar.forget_pause()
+        if self.runner.running and self._of_many:
+            self._note = GIVEN_UP
+        self._wanted, self._own_texts, self._of_many = source, False, False
+
     def _on_edit(self) -> None:
         """Typing during a run ends it; the new text runs once typing pauses.
 
         A run of many texts took its time, and is of none that stands in the text field: it goes on.
         """
-        if self.runner.running and self._of_many:
+        if self.runner.running and self._own_texts:
             self._typed = True
         elif self.runner.running:
             self.runner.cancel()

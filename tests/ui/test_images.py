@@ -314,6 +314,25 @@ def test_in_the_window_a_picture_is_opened_with_a_model_from_a_folder(
     window.close()
 
 
+def test_a_text_in_the_place_of_a_picture_gives_up_no_many_texts(
+    qtbot: QtBot, tmp_path: Path
+) -> None:
+    window = MainWindow(capture=random_capture(4))
+    qtbot.addWidget(window)
+    window.show()
+    (part,) = [part for part in window.parts if isinstance(part, Images)]
+    part.set_model(str(save_tiny_vit(tmp_path / "tiny-vit")))
+    part.open_picture(picture(tmp_path / "landscape.png"))
+    assert window.runner.running
+    window.text_bar.set_text("A text comes between.")
+    window.runs.run()
+    qtbot.waitUntil(
+        lambda: window.document.capture.texts == ("A text comes between.",), timeout=20_000
+    )
+    assert window.banner.sentence == ""
+    window.close()
+
+
 def test_the_choices_of_a_narrow_panel_stand_one_below_the_other(qtbot: QtBot) -> None:
     panel = QWidget()
     qtbot.addWidget(panel)

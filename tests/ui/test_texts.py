@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from PySide6.QtCore import Qt
 
+from attnviz_gui.jobs.examples import WorkedExampleRequest
 from attnviz_gui.session.words import size
 from attnviz_gui.ui.explore.texts import TextsDialog, TextsPart
 from attnviz_gui.ui.main_window import MainWindow
+from tests.samples import random_capture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,6 +167,24 @@ def test_another_run_says_that_many_texts_were_given_up(
     with qtbot.waitSignal(window.document.picture_changed, timeout=LONG_MS):
         window.text_bar.run_button.click()
     assert not window.banner.sentence
+
+
+@pytest.mark.parametrize("other", ["capture", "example"])
+def test_whatever_takes_their_place_says_that_many_texts_were_given_up(
+    qtbot: QtBot, window: MainWindow, dialog: TextsDialog, tmp_path: Path, other: str
+):
+    file = tmp_path / "other.safetensors"
+    random_capture(3).save(file)
+    dialog.lines.setPlainText("\n".join(" ".join(["word"] * (1 + i % 90)) for i in range(900)))
+    planned(qtbot, dialog)
+    dialog.run.click()
+    qtbot.waitUntil(lambda: window.status.progress.value() > 5, timeout=LONG_MS)
+    with qtbot.waitSignal(window.document.picture_changed, timeout=LONG_MS):
+        if other == "capture":
+            window.runs.open(file)
+        else:
+            window.runs.submit(WorkedExampleRequest())
+    assert "many texts was given up" in window.banner.sentence
 
 
 def test_a_text_without_a_token_is_left_out_and_said(
