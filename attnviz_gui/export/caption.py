@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnviz_gui.session.words import BEFORE_ROTARY, normalisation_in_words
+from attnviz_gui.session.words import BEFORE_ROTARY, hidden_in_words, normalisation_in_words
 
 if TYPE_CHECKING:
     from attnviz_gui.session.document import Document
@@ -22,7 +22,7 @@ def caption_of(document: Document, *, normalised: bool = True) -> str:
         if picture.before_rotary:
             facts.append(BEFORE_ROTARY)
     if picture.n_hidden:
-        facts.append(f"{picture.n_hidden} special tokens hidden")
+        facts.append(hidden_in_words(picture.n_hidden))
     told = ", ".join(facts)
     if normalised and document.corpus is not None:
         return f"{document.corpus.words}  ·  {told}"

@@ -35,6 +35,11 @@ def number(value: float, digits: int = 3) -> str:
     return text.replace("-", "−")
 
 
+def hidden_in_words(n: int) -> str:
+    """Return how many special tokens are hidden: ``1 special token hidden``."""
+    return f"{n:,} special token{'s' * (n != 1)} hidden"
+
+
 def normalisation_in_words(sliders: Sliders) -> str:
     """Return what a and c are: ``a = 0.500, c = 1``."""
     t = number(sliders.t)

@@ -8,7 +8,7 @@ import pytest
 
 from attnviz_gui.export.caption import caption_of
 from attnviz_gui.session.document import Document, Sliders
-from attnviz_gui.session.words import normalisation_in_words, number
+from attnviz_gui.session.words import hidden_in_words, normalisation_in_words, number
 from tests.samples import random_capture
 
 
@@ -28,6 +28,11 @@ def test_settings():
     assert normalisation_in_words(Sliders()) == "a = 0, c = 1"
     assert normalisation_in_words(Sliders("centroid", 1.0, 2.0)) == "a = 1.00 · (q̄ − k̄), c = 2.00"
     assert normalisation_in_words(Sliders("locked", 0.0, 0.5)) == "a = c²·q̄ − k̄, c = 0.500"
+
+
+def test_one_hidden_token_is_one():
+    assert hidden_in_words(1) == "1 special token hidden"
+    assert hidden_in_words(2) == "2 special tokens hidden"
 
 
 def test_a_caption_names_all_that_the_figure_depends_on():

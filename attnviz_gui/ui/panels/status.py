@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QLabel, QProgressBar, QPushButton
 
+from attnviz_gui.session.words import hidden_in_words
+
 if TYPE_CHECKING:
     from PySide6.QtGui import QPaintEvent
     from PySide6.QtWidgets import QStatusBar
@@ -116,5 +118,5 @@ class Status:
             done = "" if asked is None else f" ({len(capture.texts):,} of {asked:,} are done)"
             parts.insert(0, f"text {picture.text + 1:,} of {len(capture.texts):,}{done}")
         if picture.n_hidden:
-            parts.insert(1, f"{picture.n_hidden} special tokens hidden")
+            parts.insert(1, hidden_in_words(picture.n_hidden))
         self.facts.setText("  ·  ".join(parts))

@@ -17,7 +17,7 @@ from PySide6.QtGui import QHelpEvent
 
 from attnviz_gui.session.document import Focus
 from attnviz_gui.session.selection import places_of_picture, select_pairs_at, select_places
-from attnviz_gui.session.words import number
+from attnviz_gui.session.words import hidden_in_words, number
 from attnviz_gui.ui.views.base import View
 from attnviz_gui.ui.views.cell_marks import AxisBars, CellVeil
 from attnviz_gui.ui.views.color_bar import ColorBar
@@ -135,8 +135,7 @@ class HeatmapView(View):
             return ""
         parts = []
         if picture.n_hidden:
-            plural = "" if picture.n_hidden == 1 else "s"
-            parts.append(f"{picture.n_hidden} special token{plural} hidden")
+            parts.append(hidden_in_words(picture.n_hidden))
         i, j = picture.strongest
         parts.append(
             f"max {number(picture.attention[i, j], 2)} "
