@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from dataclasses import dataclass
@@ -69,7 +70,9 @@ def parse(text: str, columns: Mapping[str, Iterable[str]]) -> tuple[Condition, .
         try:
             number = float(match["number"].replace("−", "-"))
         except ValueError:
-            raise InputError(f"{match['number']} in “{part.strip()}” is no number.") from None
+            number = math.nan
+        if math.isnan(number):  # "nan" too, which nothing equals
+            raise InputError(f"{match['number']} in “{part.strip()}” is no number.")
         found.append(Condition(_column(match["column"], columns), match["sign"], number))
     return tuple(found)
 

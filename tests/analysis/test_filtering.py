@@ -44,6 +44,7 @@ def test_what_is_written_is_understood(text, wanted):
         ("> 3", "no condition"),
         ("entropy > high", "no number"),
         ("entropy > 0,5", "no number"),
+        ("entropy > nan", "no number"),
         ("joy > 3", "no column joy"),
         ("ent > 3", "entropy or entropy / most"),
     ],

@@ -338,6 +338,35 @@ def test_cancel_stops_and_measure_begins_anew(qtbot, window):
     assert part.panel.proxy.rowCount() == 48
 
 
+def test_cancel_ends_what_waits_as_well_and_keeps_what_was_found(qtbot, window):
+    window.document.open(random_capture(700, layers=6, heads=8))
+    part = part_of(window)
+    part.dock.open()
+    settled(qtbot, part)
+    part.measuring.want(like=(0, 0))
+    qtbot.waitUntil(lambda: part.measuring.alike is not None, timeout=LONG)
+    part.measuring.want(groups=3, pictures=True, repeated=True, shuffled=True, random=True)
+    assert part.measuring.running
+    child(window, "measures_cancel").click()
+    assert not part.measuring.running
+    wanted = part.measuring.wanted
+    assert wanted.like == (0, 0)
+    assert not (wanted.groups or wanted.pictures or wanted.repeated)
+    assert not (wanted.shuffled or wanted.random)
+    qtbot.wait(2 * REST_MS)
+    assert not part.measuring.running
+    assert keys(part)[2] == "likeness"
+    assert "Cancelled" in part.panel.about.text()
+
+
+def test_hidden_layers_are_named_where_they_leave_no_head(part):
+    part.panel._hide_layers({0, 1})
+    assert "Every layer is hidden" in part.panel.table.sentence
+    part.panel._hide_layers({0})
+    part.panel.filter.setText("entropy > 99")
+    assert part.panel.table.sentence == "No head fulfils the filter."
+
+
 def test_somebody_else_can_have_them_measured(qtbot, window):
     part = part_of(window)
     window.document.want_head_measures()

@@ -29,6 +29,8 @@ from attnviz_gui.jobs.runner import Runner, Worker
 from attnviz_gui.session.head_measures import fitted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from attnviz_gui.analysis.heads import HeadMeasures
     from attnviz_gui.analysis.likeness import Clusters
     from attnviz_gui.capture.record import Capture
@@ -166,13 +168,16 @@ class Measuring(QObject):
         self._next()
 
     def cancel(self) -> None:
-        """Stop what is under way; what is known stays, and what was ticked for it is not."""
+        """Stop what is under way and what waits for it; what is known stays.
+
+        What was ticked for them is ticked no longer.
+        """
         if not self.running:
             return
         option = self._option
         self._stop()
         if option:
-            self._untick(option)
+            self._untick(option, all_missing=True)
         else:
             self._halted = True
         self.said.emit("Cancelled; what was found before stays.")
@@ -214,34 +219,47 @@ class Measuring(QObject):
         capture = self.document.capture
         if capture is None or not self._active or self._halted or self.running:
             return
-        wanted, basis = self.wanted, self._basis()
-        found = self.measures
-        here = self._here()
+        basis, here, found = self._basis(), self._here(), self.measures
         if found is None:
             self._begin("", MeasureRequest(*basis), 0)
-        elif wanted.like and not self._is_of(self.likeness, here):
-            self._begin("like", LikeRequest(capture, wanted.like, here[1], wanted.with_special), 0)
-        elif wanted.groups and not self._grouped(here):
+            return
+        wanted, option = self.wanted, next(self._missing(), "")
+        if option == "like" and wanted.like is not None:
+            self._begin(option, LikeRequest(capture, wanted.like, here[1], wanted.with_special), 0)
+        elif option == "groups":
             known = self._near[1] if self._near is not None and self._near[0] == here else None
             request = ClusterRequest(capture, wanted.groups, here[1], wanted.with_special, known)
-            self._begin("groups", request, 0)
-        elif wanted.pictures and (
-            PICTURE[0].name not in found.names or self._pictures_of != self._picture_kind()
-        ):
+            self._begin(option, request, 0)
+        elif option == "pictures":
             self._pictures_of = self._picture_kind()
-            self._begin("pictures", PictureRequest(*basis, *self._picture_kind()), 0)
+            self._begin(option, PictureRequest(*basis, *self._picture_kind()), 0)
         elif self._runs is not None and self._runs.running:
             return  # the model is busy; `_look` comes when it is not
-        elif wanted.repeated and REPEATED.name not in found.names:
-            self._begin("repeated", RepeatedRequest(*basis), 1)
-        else:
-            both: tuple[Baseline, ...] = "shuffled", "random"
-            for which in both:
-                parts = self._lacking(found, which) if getattr(wanted, which) else ()
-                if parts:
-                    kind = self._picture_kind()
-                    self._begin(which, BaselineRequest(capture, which, *basis[1:], parts, *kind), 1)
-                    return
+        elif option == "repeated":
+            self._begin(option, RepeatedRequest(*basis), 1)
+        elif option:
+            which: Baseline = "shuffled" if option == "shuffled" else "random"
+            parts, kind = self._lacking(found, which), self._picture_kind()
+            self._begin(option, BaselineRequest(capture, which, *basis[1:], parts, *kind), 1)
+
+    def _missing(self) -> Iterator[str]:
+        """Yield what is ticked and not known yet, in the order in which it is asked for."""
+        wanted, here, found = self.wanted, self._here(), self.measures
+        if found is None:
+            return
+        if wanted.like and not self._is_of(self.likeness, here):
+            yield "like"
+        if wanted.groups and not self._grouped(here):
+            yield "groups"
+        if wanted.pictures and (
+            PICTURE[0].name not in found.names or self._pictures_of != self._picture_kind()
+        ):
+            yield "pictures"
+        if wanted.repeated and REPEATED.name not in found.names:
+            yield "repeated"
+        for which in BASELINES:
+            if getattr(wanted, which) and self._lacking(found, which):
+                yield which
 
     def _lacking(self, found: HeadMeasures, which: str) -> tuple[str, ...]:
         """Return which parts of the table a baseline has not been measured for."""
@@ -353,9 +371,11 @@ class Measuring(QObject):
             self._untick(option)
         self.said.emit(str(fault))
 
-    def _untick(self, option: str) -> None:
+    def _untick(self, option: str, *, all_missing: bool = False) -> None:
         none: dict[str, Any] = {"like": None, "groups": 0}
-        self.wanted = replace(self.wanted, **{option: none.get(option, False)})
+        while option:
+            self.wanted = replace(self.wanted, **{option: none.get(option, False)})
+            option = next(self._missing(), "") if all_missing else ""
         self.wanted_changed.emit()
         self.changed.emit()
         self._next()

@@ -393,8 +393,15 @@ class MeasuresPanel(QWidget):
         if not measures.with_special:
             words += " · without special tokens"
         self.about.say(words)
-        self.table.sentence = "No head fulfils the filter." if of else EMPTY
+        self.table.sentence = self._why_empty() if of else EMPTY
         self.table.viewport().update()
+
+    def _why_empty(self) -> str:
+        """Say what leaves no head: layers that are hidden, or the filter."""
+        layers = {layer for layer, _ in self.model.heads}
+        if layers <= self.proxy.hidden_layers:
+            return "Every layer is hidden; tick some under Layers."
+        return "No head fulfils the filter."
 
     def _say(self, words: str) -> None:
         if words:
