@@ -379,6 +379,9 @@ def test_several_heads_have_colours_of_their_own(
     assert "heads 3, 5" in view.title()
     document.show_head(head=2)
     assert view.heads == (3, 5)
+    document.open(replace(capybara))  # as a run of another text, layer and head stay
+    assert view.heads == (3, 5)
+    assert document.picture.head == 2
     document.show_head(layer=0)
     assert view.heads == (2,)
 

@@ -145,8 +145,10 @@ class TextLinesView(PaintedView):
         if old is None or (old.capture, old.text) != (picture.capture, picture.text):
             self._first = 0.0
             self.verticalScrollBar().setValue(0)
+        # The heads of a layer stay chosen on another text, also on one that is run anew.
+        if old is not None and _layer(old) != _layer(picture):
+            self._heads = ()
         if old is None or (old.capture, old.layer) != (picture.capture, picture.layer):
-            self._heads, self._slots_of = self._heads if old is None else (), self._slots_of
             self.heads_changed.emit()
         elif not self._heads and old.head != picture.head:
             self._slots_of = {}
@@ -537,6 +539,11 @@ class TextLinesView(PaintedView):
             short = min(y - self.head_room - ROW / 2, 0) + max(y - bottom, 0)
             bar.setValue(round(bar.value() + short))
         return moved
+
+
+def _layer(picture: Picture) -> tuple[object, ...]:
+    """What a choice of heads is of: the model's layers, and which of them."""
+    return picture.capture.model_name, picture.capture.layers, picture.layer
 
 
 def _line(token: str) -> str:
