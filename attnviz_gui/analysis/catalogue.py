@@ -59,8 +59,8 @@ FITTED: tuple[Measure, ...] = (
 CLUSTER = Measure(
     "cluster",
     "cluster",
-    "Heads whose rows are alike by Jensen-Shannon divergence, in as many groups as chosen; average "
-    "linkage.",
+    "Heads whose rows are alike by Jensen-Shannon divergence, in at most as many groups as "
+    "chosen; average linkage.",
     "Clark et al. 2019, What Does BERT Look At?; Sokal and Michener 1958",
     (1.0, math.inf),
 )

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 SOURCE = "Lin 1991, Divergence Measures Based on the Shannon Entropy; for heads, Clark et al. 2019"
 N_CLUSTERS = 6
+SAME = 1e-7  # bits, that the rounding of equal rows comes to
 # Numbers of all heads' rows that are held at once, and of one product, which fits a core's cache.
 HELD, AT_ONCE = 1 << 24, 1 << 15
 
@@ -136,8 +137,8 @@ def cluster(
 ) -> Clusters:  # fmt: skip
     """Return heads in at most `n` groups of such as look alike.
 
-    `average_linkage` of `divergences`. Heads of other queries or
-    keys, as those of a decoder's cross attention, are never in one group.
+    `average_linkage` of `divergences`. Heads of other queries or keys, as those of a decoder's
+    cross attention, are never in one group: those of each kind are in at most `n` of their own.
 
     Raises
     ------
@@ -182,14 +183,16 @@ def average_linkage(distances: Float64, n: int) -> npt.NDArray[np.int64]:
     """Return to which of at most `n` groups each belongs, (N,) from 1, by average linkage.
 
     The two groups with the least mean distance between their members become one, until `n` are
-    left. Source: Sokal and Michener 1958 (UPGMA). O(N³), without a library that would make the
-    program twice as large.
+    left and none are the same. Source: Sokal and Michener 1958 (UPGMA). O(N³), without a library
+    that would make the program twice as large.
     """
     between = np.array(distances, dtype=np.float64)
     np.fill_diagonal(between, np.inf)
     size = np.ones(len(between))
     group = np.arange(len(between))
-    for _ in range(len(between) - n):
+    for left in range(len(between), 1, -1):
+        if left <= n and between.min() > SAME:
+            break
         i, j = sorted(divmod(int(between.argmin()), len(between)))
         mean = (size[i] * between[i] + size[j] * between[j]) / (size[i] + size[j])
         between[i] = between[:, i] = mean

@@ -80,7 +80,7 @@ def test_heads_that_attend_alike_are_one_group() -> None:
     capture = of_attention(before, first, after, before, first, after)
     assert cluster(capture, n=3).labels.tolist() == [1, 2, 3, 1, 2, 3]
     assert set(cluster(capture, n=1).labels.tolist()) == {1}
-    assert cluster(capture, n=99).labels.tolist() == [1, 2, 3, 4, 5, 6]
+    assert cluster(capture, n=99).labels.tolist() == [1, 2, 3, 1, 2, 3]
     with pytest.raises(InputError):
         cluster(capture, n=0)
 
@@ -95,6 +95,10 @@ def test_groups_are_those_of_scipy(n: int) -> None:
     theirs = hierarchy.fcluster(hierarchy.linkage(near, "average"), n, "maxclust")
     ours = average_linkage(squareform(near), n)
     assert len(set(zip(ours.tolist(), theirs.tolist(), strict=True))) == n == len(set(ours))
+
+
+def test_one_token_leaves_one_group() -> None:
+    assert set(cluster(random_capture(1), n=5).labels.tolist()) == {1}
 
 
 def test_cross_attention_is_compared_with_its_own_kind_only() -> None:

@@ -158,7 +158,11 @@ class MeasuresPanel(QWidget):
         self.n_groups.setRange(2, 99)
         self.n_groups.setValue(N_GROUPS)
         self.n_groups.setKeyboardTracking(False)
-        named(self.n_groups, "measures_n_groups", "Number of groups", "How many groups, at most.")
+        named(
+            self.n_groups, "measures_n_groups", "Number of groups",
+            "How many groups, at most. Heads of other queries or keys, as a decoder's, have as "
+            "many of their own.",
+        )  # fmt: skip
         self.more = tool_button("⋯")
         named(self.more, "measures_menu", "Copy or export the table", "Copy or export the table")
         self.room = tool_button("⤢")
