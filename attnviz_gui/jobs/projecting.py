@@ -95,7 +95,7 @@ class ProjectionRequest:
         used = software(self.method)
         if self.method == "umap":
             progress(0, 0, "UMAP…")
-            return Layout(umap(self.points, seed=self.seed), software=used)
+            return Layout(umap(self.points, seed=self.seed, cancel=cancel), software=used)
 
         def step(done: int, total: int, positions: Float) -> None:
             progress(done, total, "t-SNE…")

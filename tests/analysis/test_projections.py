@@ -16,6 +16,7 @@ from attnviz_gui.analysis.projections import (
     MOST,
     NO_UMAP,
     has_umap,
+    nearest_of,
     pca3,
     tsne,
     turning,
@@ -179,6 +180,37 @@ def test_umap_keeps_neighbours_or_says_how_it_is_installed() -> None:
     assert np.array_equal(first, umap(points, seed=4))
     for n in (3, 4, 10, 29, 30):
         assert np.isfinite(umap(clouds(n))).all()
+
+
+def test_the_nearest_of_each_point_are_those_of_all_distances() -> None:
+    points = np.random.default_rng(0).normal(size=(600, 7))
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2)
+    near, far = nearest_of(points, 5)
+    assert np.array_equal(near, apart.argsort(axis=1)[:, :5])
+    assert np.allclose(far, np.sort(apart, axis=1)[:, :5], atol=1e-6)
+    near, far = nearest_of(np.repeat(points[:3], 6, axis=0) + 1e3, 6)
+    assert near[:, 0].tolist() == list(range(18))  # itself, among its equals
+    assert far.max() == 0
+
+
+@pytest.mark.parametrize("asked", [0, 1, 2, 50])
+def test_umap_is_cancelled_before_and_between_its_epochs(asked: int) -> None:
+    if not has_umap():
+        pytest.skip("UMAP is not installed")
+
+    class Later(threading.Event):
+        """Set once it has been asked so often."""
+
+        left = asked
+
+        def is_set(self) -> bool:
+            self.left -= 1
+            return self.left < 0
+
+    cancel = Later()
+    with pytest.raises(Cancelled):
+        umap(clouds(20), cancel=cancel)
+    assert cancel.left == -1
 
 
 def test_umap_looks_at_fewer_neighbours_where_points_are_few() -> None:
