@@ -59,8 +59,8 @@ FITTED: tuple[Measure, ...] = (
 CLUSTER = Measure(
     "cluster",
     "cluster",
-    "Heads whose rows are alike by Jensen-Shannon divergence, in at most as many groups as "
-    "chosen; average linkage.",
+    "Heads whose rows are alike on the text on show by Jensen-Shannon divergence, in at most as "
+    "many groups as chosen; average linkage.",
     "Clark et al. 2019, What Does BERT Look At?; Sokal and Michener 1958",
     (1.0, math.inf),
 )
@@ -69,7 +69,8 @@ LIKENESS = Measure(
     "likeness",
     "divergence",
     "Jensen-Shannon divergence of the head's rows and those of the head that was asked about, mean "
-    "over queries: 0 where they are the same, 1 where they have nothing in common.",
+    "over queries of the text on show: 0 where they are the same, 1 where they have nothing in "
+    "common.",
     "Lin 1991; for heads, Clark et al. 2019",
     (0.0, 1.0),
     "bits",

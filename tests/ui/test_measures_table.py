@@ -260,6 +260,16 @@ def test_a_table_that_is_sorted_stays_so_for_another_text(qtbot, part, window):
     assert header.sortIndicatorOrder() == Qt.SortOrder.DescendingOrder
 
 
+def test_what_heads_are_compared_on_is_said_where_all_else_is_a_mean_of_texts(qtbot, part):
+    part.measuring.want(all_texts=True, groups=2, like=(0, 0))
+    qtbot.waitUntil(lambda: {"likeness", "cluster"} <= set(keys(part)), timeout=LONG)
+    for at in map(keys(part).index, ("likeness", "cluster")):
+        words = part.panel.model.headerData(
+            at, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole
+        )
+        assert "on show" in words
+
+
 def test_groups_are_a_column(qtbot, part, window):
     child(window, "measures_n_groups").setValue(2)
     child(window, "measures_group").click()
