@@ -15,8 +15,8 @@ from attnviz_gui.geometry.correlation import OBJECTIVES, objective_named
 from attnviz_gui.geometry.fit import fit
 from attnviz_gui.geometry.normalization import (
     CENTROID_MODES,
-    MOST_SCALE,
     SHIFT_MODES,
+    WIDEST_SCALES,
     ShiftMode,
 )
 from attnviz_gui.session.document import MOST_SHIFT, Document, Sliders
@@ -192,7 +192,7 @@ def _number(what: str, text: str) -> float | str:
         raise InputError(
             f"--shift lies between {-MOST_SHIFT:,.0f} and {MOST_SHIFT:,.0f}; {text} does not"
         )
-    low, high = 1 / MOST_SCALE, MOST_SCALE
+    low, high = WIDEST_SCALES
     if what == "scale" and not low <= value <= high:
         raise InputError(f"--scale lies between {low:g} and {high:g}; {text} does not")
     return value

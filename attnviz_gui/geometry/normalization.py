@@ -30,7 +30,7 @@ SHIFT_MODES: tuple[ShiftMode, ...] = ("constant", "centroid", "locked", "balance
 # The modes whose slider goes from no shift to centroids that lie together.
 CENTROID_MODES = ("centroid", "balanced", "lifted")
 SCALE_RANGE = (0.1, 10.0)
-MOST_SCALE = 1000.0  # widened or typed; the least is 1 / MOST_SCALE
+WIDEST_SCALES = (1e-3, 1e3)  # widened or typed
 
 Number = TypeVar("Number", float, "Float64")
 
@@ -231,7 +231,7 @@ def shift_range(mode: ShiftMode, key: npt.ArrayLike) -> tuple[float, float]:
 def scale_range(factor: float = 1.0) -> tuple[float, float]:
     """Return the lowest and highest c: those of `SCALE_RANGE`, so many times further from 1.
 
-    Never beyond 1 / `MOST_SCALE` and `MOST_SCALE`.
+    Never beyond `WIDEST_SCALES`.
 
     Raises
     ------
@@ -241,7 +241,7 @@ def scale_range(factor: float = 1.0) -> tuple[float, float]:
     if checked_factor(factor) < 1:
         raise InputError(f"The range of c can only be widened: by a factor from 1, not {factor!r}.")
     low, high = SCALE_RANGE
-    return max(low / factor, 1 / MOST_SCALE), min(high * factor, MOST_SCALE)
+    return max(low / factor, WIDEST_SCALES[0]), min(high * factor, WIDEST_SCALES[1])
 
 
 def checked_factor(factor: float) -> float:

@@ -16,7 +16,7 @@ from psygnal import Signal
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.correlation import objective_named
-from attnviz_gui.geometry.normalization import MOST_SCALE, ShiftMode
+from attnviz_gui.geometry.normalization import WIDEST_SCALES, ShiftMode
 from attnviz_gui.session.coloring import check
 from attnviz_gui.session.colors import Colors
 from attnviz_gui.session.fits import ALL_TEXTS, Basis, Fits, HeadFit
@@ -386,7 +386,7 @@ class Document:
         if t is not None:
             changes["t"] = min(max(float(t), -MOST_SHIFT), MOST_SHIFT)
         if scale is not None:
-            changes["scale"] = min(max(float(scale), 1 / MOST_SCALE), MOST_SCALE)
+            changes["scale"] = min(max(float(scale), WIDEST_SCALES[0]), WIDEST_SCALES[1])
         sliders = replace(self._sliders, **changes)
         if sliders == self._sliders:
             return

@@ -14,7 +14,6 @@ from PySide6.QtCore import QObject, Signal
 from attnviz_gui.errors import InputError
 from attnviz_gui.jobs.requests import OpenRequest, RunRequest
 from attnviz_gui.jobs.room import refuse_without_room
-from attnviz_gui.jobs.texts import TextsRequest
 from attnviz_gui.session.files import is_there, read_text
 from attnviz_gui.ui.faults import details_of, log
 
@@ -184,7 +183,7 @@ class Runs(QObject):
     def submit(self, request: Request) -> None:
         """Run something that makes a capture of its own texts."""
         self._begin(None)
-        self._own_texts, self._of_many = True, isinstance(request, TextsRequest)
+        self._own_texts, self._of_many = True, bool(getattr(request, "keeps_done", False))
         self._typed = False
         self._then = self._on_finished
         self.runner.submit(request)

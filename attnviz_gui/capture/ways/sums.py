@@ -191,11 +191,9 @@ def _sum(
     added: torch.Tensor | None = None
     own = False  # whether `added` is memory of our own, to be written to
     for part in parts:
-        try:
-            tensor = move(part.tensor.expand(part.shape), origin.chain[len(part.chain) :])
-        except RuntimeError:
+        tensor = _arranged(part, origin, found)
+        if tensor is None:
             return None
-        tensor = found.arrange(tensor)
         one = _one_head(tensor)
         tensor = tensor if one is None else one  # a mask: a matrix, not one for each head
         if part.fill is None:
@@ -232,6 +230,15 @@ def _sum(
     )  # fmt: skip
 
 
+def _arranged(part: Part, origin: Origin, found: Layout) -> torch.Tensor | None:
+    """Return a part's tensor as the logits are, (O, T_q, T_k); None where it can't be moved so."""
+    try:
+        tensor = move(part.tensor.expand(part.shape), origin.chain[len(part.chain) :])
+    except RuntimeError:
+        return None
+    return found.arrange(tensor)
+
+
 def _level(part: Part, origin: Origin, found: Layout) -> torch.Tensor | None:
     """Return (O, T_q, 1) of what is added to whole rows of the logits; None where it is not that.
 
@@ -240,12 +247,8 @@ def _level(part: Part, origin: Origin, found: Layout) -> torch.Tensor | None:
     """
     if part.fill is not None:
         return None
-    try:
-        tensor = move(part.tensor.expand(part.shape), origin.chain[len(part.chain) :])
-    except RuntimeError:
-        return None
-    tensor = found.arrange(tensor)
-    if tensor.shape[2] == 1 or tensor.stride(2) != 0:
+    tensor = _arranged(part, origin, found)
+    if tensor is None or tensor.shape[2] == 1 or tensor.stride(2) != 0:
         return None
     level: torch.Tensor = tensor[:, :, :1].float() * part.factor
     # So far down there is no room for differences: that is a mask, and evens the row out.

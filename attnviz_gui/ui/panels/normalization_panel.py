@@ -17,9 +17,9 @@ from PySide6.QtWidgets import (
 
 from attnviz_gui.geometry.correlation import OBJECTIVES
 from attnviz_gui.geometry.normalization import (
-    MOST_SCALE,
     SCALE_RANGE,
     SHIFT_MODES,
+    WIDEST_SCALES,
     ShiftMode,
     shift_range,
 )
@@ -94,8 +94,8 @@ class NormalizationPanel(QGroupBox):
         self.scale.set_range(*SCALE_RANGE)
         self.wider_scale = _wider("widen_scale_button", "Widen the range of c")
         self.wider_scale.setToolTip(
-            f"Make the range of c ten times as wide at both ends, at most from {1 / MOST_SCALE:g} "
-            f"to {MOST_SCALE:,.0f}."
+            f"Make the range of c ten times as wide at both ends, at most from "
+            f"{WIDEST_SCALES[0]:g} to {WIDEST_SCALES[1]:,.0f}."
         )
 
         self.objective = QComboBox()
@@ -119,18 +119,10 @@ class NormalizationPanel(QGroupBox):
             "ignores what is the same along a row."
         )
 
-        shift_row = QHBoxLayout()
-        shift_row.setSpacing(2)
-        shift_row.addWidget(self.shift, 1)
-        shift_row.addWidget(self.wider)
-        scale_row = QHBoxLayout()
-        scale_row.setSpacing(2)
-        scale_row.addWidget(self.scale, 1)
-        scale_row.addWidget(self.wider_scale)
         form = QFormLayout()
         form.addRow("mode", self.mode)
-        form.addRow("shift a", shift_row)
-        form.addRow("scale c", scale_row)
+        form.addRow("shift a", _row(self.shift, self.wider))
+        form.addRow("scale c", _row(self.scale, self.wider_scale))
         form.addRow("objective", self.objective)
         column = QVBoxLayout(self)
         column.addWidget(formula)
@@ -189,7 +181,7 @@ class NormalizationPanel(QGroupBox):
         self.shift.setEnabled(ready and not locked)
         widest = self.shift.reach >= MOST_SHIFT
         self.wider.setEnabled(ready and not locked and not widest)
-        self.wider_scale.setEnabled(ready and self.scale.reach < MOST_SCALE)
+        self.wider_scale.setEnabled(ready and self.scale.reach < WIDEST_SCALES[1])
         with quiet(self.objective):
             self.objective.setCurrentIndex(self.objective.findData(self.document.objective))
         self.about_scale.setText(self._about_scale())
@@ -238,7 +230,7 @@ class NormalizationPanel(QGroupBox):
             # What chooses from a list of its own, as `article`, has no range to widen.
             listed = fit.mode == "constant" and OBJECTIVES[fit.objective].candidates is not None
             ends = "t" if "t" in fit.edges and not listed and self.shift.reach < MOST_SHIFT else ""
-            ends += "c" if "c" in fit.edges and self.scale.reach < MOST_SCALE else ""
+            ends += "c" if "c" in fit.edges and self.scale.reach < WIDEST_SCALES[1] else ""
             if ends:
                 line += f' <a href="widen {ends}">Widen and fit again</a>'
         self.say(line)
@@ -316,7 +308,7 @@ class NormalizationPanel(QGroupBox):
 
     def _set_scale_range(self) -> None:
         low, high = reach_of_scale(self.document.sliders.scale, self.widened_scale)
-        self.scale.set_range(low, high, typed=(1 / MOST_SCALE, MOST_SCALE))
+        self.scale.set_range(low, high, typed=WIDEST_SCALES)
 
     def _about_scale(self) -> str:
         if self.document.sliders.mode == "locked":
@@ -379,6 +371,14 @@ def _wider(name: str, accessible: str) -> QToolButton:
     button.setObjectName(name)
     button.setAccessibleName(accessible)
     return button
+
+
+def _row(slider: RealSlider, wider: QToolButton) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(2)
+    row.addWidget(slider, 1)
+    row.addWidget(wider)
+    return row
 
 
 def _of(fit: HeadFit) -> str:

@@ -500,40 +500,40 @@ class EmbeddingView(View):
 
     # -- mouse and keys ----------------------------------------------------------------------
 
-    def point_at(self, position: QPointF) -> tuple[Plane, Focus] | None:
-        """Return the plane and the query or key at a place of the viewport."""
+    def _plane_at(self, position: QPointF) -> tuple[Plane | None, float, float]:
+        """Return the plane at a place of the viewport, and where that is in its pixels."""
         spot = self.mapToScene(position.toPoint())
         for plane in (self.left, self.right):
             if self._shown(plane) and plane.area().contains(spot):
                 place = plane.box.mapFromScene(spot)
-                # Among very many points, the chosen text's are meant where the mouse is on them.
-                reach = REACH if self.document.corpus is None else plane.drawing.diameter / 2 + 1
-                point = plane.drawing.nearest(place.x(), place.y(), reach)
-                if point is None:
-                    return None
-                n = plane.drawing.n_queries
-                return plane, Focus(query=point) if point < n else Focus(key=point - n)
-        return None
+                return plane, place.x(), place.y()
+        return None, 0.0, 0.0
+
+    def point_at(self, position: QPointF) -> tuple[Plane, Focus] | None:
+        """Return the plane and the query or key at a place of the viewport."""
+        plane, x, y = self._plane_at(position)
+        if plane is None:
+            return None
+        # Among very many points, the chosen text's are meant where the mouse is on them.
+        reach = REACH if self.document.corpus is None else plane.drawing.diameter / 2 + 1
+        point, n = plane.drawing.nearest(x, y, reach), plane.drawing.n_queries
+        if point is None:
+            return None
+        return plane, Focus(query=point) if point < n else Focus(key=point - n)
 
     def line_at(self, position: QPointF) -> tuple[Plane, Focus] | None:
         """Return the plane and the pair whose line is at a place of the viewport."""
-        spot = self.mapToScene(position.toPoint())
-        for plane in (self.left, self.right):
-            if self._shown(plane) and plane.area().contains(spot):
-                place = plane.box.mapFromScene(spot)
-                pair = plane.drawing.nearest_line(place.x(), place.y(), NEAR)
-                return None if pair is None else (plane, Focus(*pair))
-        return None
+        plane, x, y = self._plane_at(position)
+        pair = None if plane is None else plane.drawing.nearest_line(x, y, NEAR)
+        return None if plane is None or pair is None else (plane, Focus(*pair))
 
     def other_at(self, position: QPointF) -> tuple[Plane, int] | None:
         """Return the plane and the point of another text at a place of the viewport."""
-        corpus, spot = self.document.corpus, self.mapToScene(position.toPoint())
-        for plane in (self.left, self.right):
-            if corpus is not None and self._shown(plane) and plane.area().contains(spot):
-                place = plane.box.mapFromScene(spot)
-                point = plane.drawing.nearest_of_crowd(place.x(), place.y(), REACH)
-                return None if point is None else (plane, point)
-        return None
+        plane, x, y = self._plane_at(position)
+        if plane is None or self.document.corpus is None:
+            return None
+        point = plane.drawing.nearest_of_crowd(x, y, REACH)
+        return None if point is None else (plane, point)
 
     def _point_out(self, found: tuple[Plane, int] | None) -> None:
         self._other = found
