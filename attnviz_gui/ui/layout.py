@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, Qt
+from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 if TYPE_CHECKING:
@@ -44,14 +44,17 @@ class Workspace(QMainWindow):
         self._behind: set[QDockWidget] = set()  # open, and another tab lies over them
         for panel in self.panels:
             self._follow(panel)
-        self._maximised: list[QDockWidget] = []
+        self._filling: QDockWidget | None = None  # has all the room, which others made
         self._state = QByteArray()
+        # After the events that Qt sends while it shows or hides a panel.
+        self._later = QTimer(self, singleShot=True, interval=0)
+        self._later.timeout.connect(self._share_again)
         self._arranged = False
         self.arrange()
 
     def arrange(self) -> None:
         """Put every panel where it stands at first."""
-        self._maximised = []
+        self._filling = None
         area = Qt.DockWidgetArea.LeftDockWidgetArea
         for dock in (self.controls, *self._own):
             _dock(dock)
@@ -82,6 +85,8 @@ class Workspace(QMainWindow):
             self._behind.discard(panel)
         elif not panel.isHidden():
             self._behind.add(panel)
+        if self._filling is not None:
+            self._later.start()
 
     def _asked(self, panel: QDockWidget, on: bool) -> None:
         """Bring to the front what the menu opens, which Qt leaves behind another tab.
@@ -91,6 +96,7 @@ class Workspace(QMainWindow):
         if on or panel in self._behind:
             panel.show()
             panel.raise_()
+        self._share_again()
 
     @property
     def explored(self) -> bool:
@@ -105,24 +111,54 @@ class Workspace(QMainWindow):
 
     def maximise(self, panel: QDockWidget) -> None:
         """Give one panel all the room, or give it back."""
-        if self.restore():
+        filling = self._filling
+        if self.restore() and filling is panel:
             return
         self._state = self.saveState()
         _dock(panel)  # one on the desktop would leave the window empty
-        self._maximised = [
-            dock for dock in self.panels if dock is not panel and not dock.isHidden()
-        ]
-        for dock in self._maximised:
+        others = [dock for dock in self.panels if dock is not panel and not dock.isHidden()]
+        for dock in others:
             dock.hide()
         panel.show()
+        self._filling = panel if others else None
 
     def restore(self) -> bool:
         """Bring back the panels that made room; False when there are none."""
-        if not self._maximised:
+        if self._filling is None:
             return False
-        self._maximised = []
+        self._filling = None
+        focus = self.focusWidget()
+        apart = [dock for dock in self.panels if dock.isFloating() and not dock.isHidden()]
+        # What was opened meanwhile stands in tabs with what filled the window. Qt would leave them
+        # there, over other panels, if it did not first see everything gone.
+        for dock in self.panels:
+            dock.hide()
+        self.layout().activate()
         self.restoreState(self._state)
+        if focus is not None and focus.isVisible():
+            focus.setFocus()
+        for dock in apart:
+            dock.show()
         return True
+
+    def _share_again(self) -> None:
+        """Give the room back where what filled it was closed, or something was opened beside it."""
+        filling = self._filling
+        if filling is None:
+            return
+        opened = [
+            dock for dock in self.panels
+            if dock is not filling and not dock.isHidden() and not dock.isFloating()
+        ]  # fmt: skip
+        closed = filling.isHidden()
+        if not opened and not closed:
+            return
+        self.restore()
+        if closed:
+            filling.hide()
+        for dock in opened:
+            dock.show()
+            dock.raise_()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Share the room for the first time, now that there is some."""
