@@ -11,7 +11,7 @@ Attention is computed for a block of queries of all heads at a time, never for a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from attnviz_gui.errors import InputError
 from attnviz_gui.geometry.stopping import stop_where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -44,6 +44,24 @@ HELD, AT_ONCE = 1 << 24, 1 << 15
 
 
 @dataclass(frozen=True, eq=False)
+class Regrouped:
+    """The groups of the same heads elsewhere, beside those here.
+
+    Attributes
+    ----------
+    labels : (n_heads,) int
+        Each group bears the number of the one here that it shares the most heads with; what shares
+        none with any that is left bears a number of its own, after those here.
+    agreement : float
+        The adjusted Rand index of the two: 1 where they are the same, about 0 by chance. Source:
+        Hubert and Arabie 1985.
+    """
+
+    labels: npt.NDArray[np.int64]
+    agreement: float
+
+
+@dataclass(frozen=True, eq=False)
 class Clusters:
     """Groups of heads that look alike.
 
@@ -57,6 +75,8 @@ class Clusters:
         From 1, in the order of the groups' first heads; 0 for a head that attends to nothing.
     typical : dict of (layer, head)
         By label, the head that is nearest to the others of its group.
+    baselines : dict of Regrouped
+        The groups of the same heads where there is nothing to find, by baseline.
     """
 
     capture: Capture
@@ -65,6 +85,7 @@ class Clusters:
     heads: tuple[Place, ...]
     labels: npt.NDArray[np.int64]
     typical: dict[int, Place]
+    baselines: Mapping[str, Regrouped] = field(default_factory=dict)
 
 
 def like(
@@ -177,6 +198,34 @@ def clusters_of(
         own = np.flatnonzero(labels == number)
         typical[number] = heads[own[distances[np.ix_(own, own)].sum(axis=1).argmin()]]
     return Clusters(capture, text, with_special, heads, labels, typical)
+
+
+def compared(here: Clusters, there: Clusters, name: str) -> Clusters:
+    """Return `here` with the groups of the same heads elsewhere beside it."""
+    from sklearn.metrics import adjusted_rand_score
+
+    labels = renumbered(there.labels, here.labels)
+    found = Regrouped(labels, float(adjusted_rand_score(here.labels, labels)))
+    return replace(here, baselines={**here.baselines, name: found})
+
+
+def renumbered(labels: npt.NDArray[np.int64], like: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return groups (n,) in the numbers of other groups of the same, (n,); 0 stays 0.
+
+    Those that share the most come first; each number is given once.
+    """
+    own, others = int(labels.max(initial=0)), int(like.max(initial=0))
+    shared = np.zeros((own + 1, others + 1), dtype=np.int64)
+    np.add.at(shared, (labels, like), 1)
+    shared[0], shared[:, 0] = 0, 0
+    number = np.zeros(own + 1, dtype=np.int64)
+    while shared.any():
+        group, into = np.unravel_index(shared.argmax(), shared.shape)
+        number[group] = into
+        shared[group], shared[:, into] = 0, 0
+    left = np.flatnonzero(number[1:] == 0) + 1
+    number[left] = others + 1 + np.arange(len(left))
+    return number[labels]
 
 
 def average_linkage(distances: Float64, n: int) -> npt.NDArray[np.int64]:

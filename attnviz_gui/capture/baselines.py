@@ -58,7 +58,7 @@ def model_of(capture: Capture) -> LoadedModel:
 
 def shuffled(
     capture: Capture, texts: Sequence[int] | None = None, *, seed: int = SEED,
-    cancel: CancelToken | None = None,
+    at_once: int = AT_ONCE, cancel: CancelToken | None = None,
 ) -> Iterator[Again]:  # fmt: skip
     """Yield captures of the same model on the texts' tokens in random order, special ones in place.
 
@@ -69,6 +69,9 @@ def shuffled(
     texts
         Indices of the texts, all by default; what was captured from tensors comes as one capture of
         them all.
+    at_once
+        How many texts one capture has at most. What is too large for the memory goes to a file, as
+        `record_texts` has it.
 
     Raises
     ------
@@ -78,16 +81,16 @@ def shuffled(
         When `cancel` is set.
     """
     model = model_of(capture)
-    yield from _again(capture, model, texts, seed, cancel)
+    yield from _again(capture, model, texts, seed, at_once, cancel)
 
 
 def random_weights(
     capture: Capture, texts: Sequence[int] | None = None, *, seed: int = SEED,
-    cancel: CancelToken | None = None,
+    at_once: int = AT_ONCE, cancel: CancelToken | None = None,
 ) -> Iterator[Again]:  # fmt: skip
     """Yield captures of `random_twin` on the same texts; otherwise as `shuffled`."""
     twin = random_twin(model_of(capture), seed=seed, cancel=cancel)
-    yield from _again(capture, twin, texts, None, cancel)
+    yield from _again(capture, twin, texts, None, at_once, cancel)
 
 
 def repeated(
@@ -202,7 +205,7 @@ def _reset(module: torch.nn.Module) -> None:
 
 def _again(
     capture: Capture, model: LoadedModel, texts: Sequence[int] | None, seed: int | None,
-    cancel: CancelToken | None,
+    at_once: int, cancel: CancelToken | None,
 ) -> Iterator[Again]:  # fmt: skip
     """Record a capture's texts once more: on another model, or shuffled where there is a seed."""
     assert isinstance(capture.verifier, Verifier)
@@ -211,9 +214,9 @@ def _again(
     if forward.given:
         yield range(len(capture.texts)), _from_tensors(capture, model, forward, seed, cancel)
         return
-    for start in range(0, len(chosen), AT_ONCE):
+    for start in range(0, len(chosen), at_once):
         raise_if_cancelled(cancel)
-        some = chosen[start : start + AT_ONCE]
+        some = chosen[start : start + at_once]
         cuts, names = [], []
         for text in some:
             cut = encode(model.tokenizer, capture.texts[text])

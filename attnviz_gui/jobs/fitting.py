@@ -144,8 +144,8 @@ class FitRequest:
                 scale_factor=self.scale_factor, progress=step, cancel=cancel,  # type: ignore[arg-type]
             )  # fmt: skip
         except InputError as error:
-            return [self._kept(place, None, before, len(group), str(error)) for place in group]
-        return [self._kept(place, found, before, len(group)) for place in group]
+            return [self._kept(place, None, before, group, str(error)) for place in group]
+        return [self._kept(place, found, before, group) for place in group]
 
     def _head(self, place: Place) -> Vectors | HeadOfTexts:
         """Return what is fitted of a head: its vectors on one text, or all texts' as one set."""
@@ -154,18 +154,18 @@ class FitRequest:
         return Vectors(pictures(self.capture, self.basis, place)[0])
 
     def _kept(
-        self, place: Place, fit: Fit | None, before: float, together: int, reason: str = ""
-    ) -> HeadFit:
+        self, place: Place, fit: Fit | None, before: float, group: Sequence[Place],
+        reason: str = "",
+    ) -> HeadFit:  # fmt: skip
         nan = float("nan")
-        if fit is None:
-            return HeadFit(
-                *place, self.objective, self.mode, nan, nan, nan, before, (), together, reason
-            )
-        locked = self.mode == "locked"
+        t = scale = value = nan
+        if fit is not None:
+            t, scale = (0.0, fit.t) if self.mode == "locked" else (fit.t, fit.scale)
+            value = fit.value
         return HeadFit(
-            *place, self.objective, self.mode,
-            0.0 if locked else fit.t, fit.t if locked else fit.scale,
-            fit.value, before, fit.edges, together,
+            *place, self.objective, self.mode, t, scale, value, before,
+            () if fit is None else fit.edges,
+            tuple(group) if len(group) > 1 else (), reason, self.range_factor, self.scale_factor,
         )  # fmt: skip
 
 

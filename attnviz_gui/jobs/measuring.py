@@ -1,30 +1,28 @@
-"""Measures of all heads, their baselines, and which heads are alike: requests run in a worker."""
+"""Measures of all heads, and which heads are alike: requests that run in a worker."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from attnviz_gui.analysis.catalogue import KEPT, PICTURE, REPEATED
-from attnviz_gui.analysis.heads import ALL_TEXTS, HeadMeasures, mean_of, measure_heads, table
-from attnviz_gui.analysis.likeness import Clusters, clusters_of, divergences, like
+from attnviz_gui.analysis.catalogue import KEPT, PICTURE
+from attnviz_gui.analysis.heads import ALL_TEXTS, HeadMeasures, measure_heads, table
+from attnviz_gui.analysis.likeness import Clusters, clusters_of, compared, divergences, like
+from attnviz_gui.jobs.elsewhere import DOING, Baseline, elsewhere
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
 
-    from attnviz_gui.capture.models import LoadedModel
     from attnviz_gui.capture.progress import Report
     from attnviz_gui.capture.record import Capture
 
     Float64 = npt.NDArray[np.float64]
     Place = tuple[int, int]
-
-Baseline = Literal["shuffled", "random"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,106 +85,6 @@ class PictureRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class BaselineRequest:
-    """Measure every head where there is nothing to find; needs the model, so in its worker.
-
-    Attributes
-    ----------
-    parts
-        What is measured there: ``attention``, ``pictures``, ``repeated``.
-    objective, rotary
-        Of the pictures.
-    """
-
-    capture: Capture
-    which: Baseline
-    text: int = ALL_TEXTS
-    with_special: bool = True
-    parts: tuple[str, ...] = ("attention",)
-    objective: str = "cosine"
-    rotary: bool = True
-
-    def __call__(self, progress: Report, cancel: threading.Event) -> HeadMeasures:
-        """Run the model (or one with random weights) once more on every text that counts."""
-        from attnviz_gui.capture.baselines import model_of, random_twin
-
-        progress(0, 0, f"{self._words}…")
-        model_of(self.capture)  # says so where there is none
-        found: HeadMeasures | None = None
-        if "attention" in self.parts or "pictures" in self.parts:
-            found = self._of_texts(progress, cancel)
-        if "repeated" in self.parts:
-            model = model_of(self.capture)
-            if self.which == "random":
-                model = random_twin(model, cancel=cancel)
-            repeated = RepeatedRequest(self.capture, self.text, self.with_special)
-            column = repeated.on(model, shuffle=self.which == "shuffled", cancel=cancel)
-            found = column if found is None else found.extended(column)
-        assert found is not None, "no part"
-        return found
-
-    @property
-    def _words(self) -> str:
-        return {"shuffled": "Shuffling tokens", "random": "Trying random weights"}[self.which]
-
-    def _of_texts(self, progress: Report, cancel: threading.Event) -> HeadMeasures:
-        from attnviz_gui.capture.baselines import random_weights, shuffled
-
-        n = len(self.capture.texts)
-        texts: Sequence[int] = range(n) if self.text == ALL_TEXTS else [self.text]
-        way = shuffled if self.which == "shuffled" else random_weights
-        tables = []
-        for some, found in way(self.capture, texts, cancel=cancel):
-            for nth, text in enumerate(some):
-                if text not in texts:
-                    continue  # tensors are run as they came, all rows together
-                tables.append(self._measure(found, nth, cancel))
-                done = len(tables)
-                progress(done, len(texts), f"{self._words}: text {done:,} of {len(texts):,}")
-        return mean_of(self.capture, self.text, tables)
-
-    def _measure(self, found: Capture, text: int, cancel: threading.Event) -> HeadMeasures:
-        names = None if "attention" in self.parts else ()
-        table = measure_heads(
-            found, text, with_special=self.with_special, names=names, cancel=cancel
-        )
-        if "pictures" in self.parts:
-            pictures = PictureRequest(found, text, self.with_special, self.objective, self.rotary)
-            table = table.extended(pictures(lambda *_: None, cancel))
-        return table
-
-
-@dataclass(frozen=True, eq=False)
-class RepeatedRequest:
-    """Measure induction on a repeated random sequence; needs the model, so in its worker."""
-
-    capture: Capture
-    text: int = ALL_TEXTS
-    with_special: bool = True
-
-    def __call__(self, progress: Report, cancel: threading.Event) -> HeadMeasures:
-        """Run the model on the sequence."""
-        from attnviz_gui.capture.baselines import model_of
-
-        progress(0, 0, "Reading a repeated random sequence…")
-        return self.on(model_of(self.capture), cancel=cancel)
-
-    def on(
-        self, model: LoadedModel, *, shuffle: bool = False, cancel: threading.Event | None = None
-    ) -> HeadMeasures:
-        """Return the column of a model of these heads, on the sequence or on it shuffled."""
-        from attnviz_gui.capture.baselines import repeated
-
-        found = repeated(model, shuffle=shuffle, cancel=cancel)
-        own = measure_heads(
-            found, 0, with_special=self.with_special, names=["induction"], cancel=cancel
-        )
-        here = mean_of(self.capture, self.text, [own])
-        reasons = {(i, h, REPEATED.name): why for (i, h, _), why in here.reasons.items()}
-        return replace(here, names=(REPEATED.name,), reasons=reasons)
-
-
-@dataclass(frozen=True, eq=False)
 class Likeness:
     """How far every head is from one.
 
@@ -195,26 +93,37 @@ class Likeness:
     of : (layer, head)
     text : int
     distances : (n_heads,)
+    baselines : dict of (n_heads,)
+        The same where there is nothing to find, by baseline.
     """
 
     of: Place
     text: int
     distances: Float64
+    baselines: Mapping[str, Float64] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class LikeRequest:
-    """Compare one head with all others on one text."""
+    """Compare one head with all others on one text.
+
+    Attributes
+    ----------
+    baseline
+        Where there is nothing to find; needs the model, so in its worker.
+    """
 
     capture: Capture
     of: Place
     text: int = 0
     with_special: bool = True
+    baseline: Baseline | None = None
 
     def __call__(self, progress: Report, cancel: threading.Event) -> Likeness:
         """Compare head by head."""
+        capture, text = _where(self.capture, self.baseline, self.text, progress, cancel)
         distances = like(
-            self.capture, *self.of, self.text, with_special=self.with_special, cancel=cancel,
+            capture, *self.of, text, with_special=self.with_special, cancel=cancel,
             progress=lambda done, of: progress(done, of, "Comparing heads"),
         )  # fmt: skip
         return Likeness(self.of, self.text, distances)
@@ -228,6 +137,8 @@ class ClusterRequest:
     ----------
     known : (n_heads, n_heads) or None
         All distances, where an answer before has them: then only the groups are made anew.
+    baseline, beside
+        The groups where there is nothing to find, in the numbers of these; needs the model.
     """
 
     capture: Capture
@@ -235,19 +146,33 @@ class ClusterRequest:
     text: int = 0
     with_special: bool = True
     known: Float64 | None = field(default=None, repr=False)
+    baseline: Baseline | None = None
+    beside: Clusters | None = None
 
     def __call__(self, progress: Report, cancel: threading.Event) -> tuple[Clusters, Float64]:
         """Return the groups, and the distances that they were made from."""
-        distances = self.known
+        capture, text, distances = self.capture, self.text, self.known
         if distances is None:
+            capture, text = _where(capture, self.baseline, text, progress, cancel)
             distances = divergences(
-                self.capture, self.text, with_special=self.with_special, cancel=cancel,
+                capture, text, with_special=self.with_special, cancel=cancel,
                 progress=lambda done, of: progress(done, of, "Comparing all heads"),
             )  # fmt: skip
-        found = clusters_of(
-            self.capture, self.text, distances, self.n, with_special=self.with_special
-        )
-        return found, distances
+        found = clusters_of(capture, text, distances, self.n, with_special=self.with_special)
+        if self.baseline is None or self.beside is None:
+            return found, distances
+        return compared(self.beside, found, self.baseline), distances
+
+
+def _where(
+    capture: Capture, baseline: Baseline | None, text: int, progress: Report,
+    cancel: threading.Event,
+) -> tuple[Capture, int]:  # fmt: skip
+    """Return what heads are compared on: the capture itself, or a baseline of it."""
+    if baseline is None:
+        return capture, text
+    progress(0, 0, f"{DOING[baseline]}…")
+    return elsewhere(capture, baseline, text, cancel)
 
 
 @dataclass(frozen=True, eq=False)

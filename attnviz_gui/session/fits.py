@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from attnviz_gui.geometry.normalization import ShiftMode
 
+    Place = tuple[int, int]  # layer, head
+
 ALL_TEXTS = -1
 
 
@@ -52,10 +54,12 @@ class HeadFit:
         The objective there, and for the model's own vectors; NaN where it is undefined.
     edges : tuple of str
         ``"t"`` or ``"c"`` where the best lies at the end of its range.
-    together : int
-        How many heads share this t and c; 1 for a fit of the head's own.
+    shared : tuple of (layer, head)
+        The heads that were fitted as one and share this t and c; empty for a fit of the head's own.
     reason : str
         Why nothing was found; empty where something was.
+    range_factor, scale_factor : float
+        How many times the first ranges of a and of c were searched.
     """
 
     layer: int
@@ -67,8 +71,29 @@ class HeadFit:
     value: float
     before: float
     edges: tuple[str, ...] = ()
-    together: int = 1
+    shared: tuple[Place, ...] = ()
     reason: str = ""
+    range_factor: float = 1.0
+    scale_factor: float = 1.0
+
+    @property
+    def together(self) -> int:
+        """How many heads share this t and c."""
+        return max(len(self.shared), 1)
+
+    @property
+    def heads(self) -> tuple[Place, ...]:
+        """The heads that were fitted as one."""
+        return self.shared or ((self.layer, self.head),)
+
+    @property
+    def asked(self) -> tuple[str, ShiftMode, float, float]:
+        """What was asked of these heads: objective, mode, and how wide the ranges were."""
+        return self.objective, self.mode, self.range_factor, self.scale_factor
+
+    def answers(self, other: HeadFit) -> bool:
+        """Whether this was asked of the same heads in the same way, on whatever vectors."""
+        return (self.asked, self.heads) == (other.asked, other.heads)
 
     @property
     def found(self) -> bool:
@@ -103,12 +128,17 @@ class Fits:
         A fit of all texts holds for one of them where its a is the same vector for any text, in
         mode ``constant``; in the others a follows the means of what it was fitted on.
         """
+        found = self.with_basis(basis, layer, head)
+        return None if found is None else found[1]
+
+    def with_basis(self, basis: Basis, layer: int, head: int) -> tuple[Basis, HeadFit] | None:
+        """Return what `of` returns, and which vectors it was made on."""
         own = self._kept.get((basis, layer, head))
         if own is not None:
-            return own
+            return basis, own
         every = Basis(ALL_TEXTS, basis.show_special, basis.rotary)
         found = self._kept.get((every, layer, head))
-        return found if found is not None and found.mode == "constant" else None
+        return (every, found) if found is not None and found.mode == "constant" else None
 
     def forget(self) -> None:
         """Forget all fits: another capture is on show."""

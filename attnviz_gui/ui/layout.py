@@ -133,7 +133,9 @@ class Workspace(QMainWindow):
         # there, over other panels, if it did not first see everything gone.
         for dock in self.panels:
             dock.hide()
-        self.layout().activate()
+        layout = self.layout()
+        assert layout is not None
+        layout.activate()
         self.restoreState(self._state)
         if focus is not None and focus.isVisible():
             focus.setFocus()

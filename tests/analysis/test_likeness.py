@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import math
 import threading
+from itertools import combinations
 
 import numpy as np
 import pytest
 
 from attnviz_gui.analysis import likeness
-from attnviz_gui.analysis.likeness import average_linkage, cluster, clusters_of, divergences, like
+from attnviz_gui.analysis.likeness import (
+    average_linkage,
+    cluster,
+    clusters_of,
+    compared,
+    divergences,
+    like,
+    renumbered,
+)
 from attnviz_gui.capture.record import Capture, Layer, LayerRecord
 from attnviz_gui.errors import Cancelled, InputError
 from tests.samples import random_capture
@@ -110,6 +119,37 @@ def test_cross_attention_is_compared_with_its_own_kind_only() -> None:
     assert np.isfinite(found[2:, 2:]).all()
     assert np.isnan(found[:2, 2:]).all()
     assert clusters_of(mixed, 0, found, 1).labels.tolist() == [1, 1, 2, 2]
+
+
+def rand_index(one, other) -> float:
+    """The adjusted Rand index by its definition: over pairs of heads."""
+    pairs = list(combinations(range(len(one)), 2))
+    same = [(one[i] == one[j], other[i] == other[j]) for i, j in pairs]
+    both, a, b = sum(p and q for p, q in same), sum(p for p, _ in same), sum(q for _, q in same)
+    chance = a * b / len(pairs)
+    return (both - chance) / ((a + b) / 2 - chance)
+
+
+def test_groups_elsewhere_bear_the_numbers_of_those_here() -> None:
+    here = np.array([1, 1, 1, 2, 2, 3, 0])
+    there = np.array([3, 3, 1, 1, 1, 2, 0])
+    assert renumbered(there, here).tolist() == [1, 1, 2, 2, 2, 3, 0]
+    # What shares nothing with what is left comes after those here.
+    assert renumbered(np.array([1, 2, 3, 1, 1, 4, 5]), here).tolist() == [2, 1, 4, 2, 2, 3, 5]
+    assert renumbered(here, here).tolist() == here.tolist()
+    assert renumbered(np.zeros(7, dtype=int), here).tolist() == [0] * 7
+
+
+def test_how_far_groups_elsewhere_are_the_same() -> None:
+    capture, other = random_capture(9, heads=6), random_capture(9, heads=6, seed=3)
+    one, two = cluster(capture, n=3), cluster(other, n=3)
+    found = compared(one, two, "shuffled").baselines["shuffled"]
+    assert found.agreement == pytest.approx(rand_index(one.labels, two.labels), abs=1e-12)
+    assert -0.5 < found.agreement < 1
+    both = compared(compared(one, two, "shuffled"), one, "random").baselines
+    assert set(both) == {"shuffled", "random"}
+    assert both["random"].agreement == 1
+    np.testing.assert_array_equal(both["random"].labels, one.labels)
 
 
 def test_cancel_stops_it() -> None:

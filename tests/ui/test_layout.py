@@ -23,7 +23,7 @@ FIRST = {"heatmap_panel", "embedding_panel", "scatter_panel", "honesty_panel"}
 @pytest.fixture
 def window(qtbot: QtBot):
     for window in opened(qtbot, MainWindow(capture=random_capture(12, layers=3, heads=4))):
-        qtbot.waitUntil(lambda: bool(window.parts), timeout=LONG)
+        qtbot.waitUntil(lambda: bool(window.parts), timeout=LONG)  # noqa: B023
         window.workspace.arrange()
         yield window
         window.workspace.arrange()

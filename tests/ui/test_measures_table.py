@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +15,10 @@ import attnviz_gui
 from attnviz_gui.analysis.catalogue import CATALOGUE
 from attnviz_gui.analysis.heads import ALL_TEXTS, measure_heads
 from attnviz_gui.analysis.likeness import like
+from attnviz_gui.jobs.fitting import FitRequest
 from attnviz_gui.session.document import Document
 from attnviz_gui.session.fits import Basis, HeadFit
+from attnviz_gui.session.words import number
 from attnviz_gui.ui import parts
 from attnviz_gui.ui.explore.measures import MeasuresTable
 from attnviz_gui.ui.explore.measures_engine import REST_MS
@@ -327,6 +330,56 @@ def test_baselines_stand_beside_each_measure(qtbot, bundled):
         assert beside.of(0, 0, "kept_objective") == -beside.of(0, 0, "kept_rank")
         one, two = (part.panel.model.columns[at + i] for i in (0, 2))
         assert one.range == two.range  # the same tint is the same number
+
+
+def test_baselines_stand_beside_fits_likeness_and_groups(qtbot, bundled):
+    capture = attnviz_gui.capture(bundled, "The cat sat on the mat; the dog did not.")
+    for window in opened(qtbot, MainWindow(capture=capture)):
+        part, d = part_of(window), window.document
+        part.dock.open()
+        settled(qtbot, part)
+
+        def fit(head: int, objective: str, part=part, d=d) -> HeadFit:
+            (found,) = FitRequest(d.capture, Basis(0), [[(1, head)]], objective, "constant")(
+                lambda *_: None, threading.Event()
+            )
+            d.keep_fits(Basis(0), [found], move=False)
+            settled(qtbot, part)
+            return found
+
+        own = fit(2, "cosine")
+        part.measuring.want(shuffled=True, random=True, fits=True, like=(0, 1), groups=4)
+        settled(qtbot, part)
+        names = keys(part)
+        for name in ("fit_a", "fit_c", "likeness", "cluster"):
+            at = names.index(name)
+            assert names[at : at + 3] == [name, f"{name}:shuffled", f"{name}:random"]
+        row = [r[:2] for r in part.panel.rows()[1:]].index([1, 2])
+        a = {name: column(part, name)[row] for name in names if name.startswith("fit_a")}
+        assert a["fit_a"] == own.t
+        assert len(set(a.values())) == 3
+        assert np.isfinite(column(part, "fit_a:random")).sum() == 1  # no more than are fitted here
+        # Another fit of this head, and one of another, are made there as well.
+        assert fit(2, "euclidean").asked != own.asked
+        fit(3, "cosine")
+        settled(qtbot, part)
+        now = column(part, "fit_a:shuffled")
+        assert now[row] != a["fit_a:shuffled"]
+        assert np.isfinite(now).sum() == 2
+        words = part.panel.model.columns[names.index("cluster:random")].tip
+        agreement = part.measuring.clusters.baselines["random"].agreement
+        assert f"{number(agreement)} by the adjusted Rand index" in words
+        # What is sorted by stays, whatever comes later.
+        part.panel.table.sortByColumn(names.index("entropy"), Qt.SortOrder.DescendingOrder)
+        part.measuring.want(groups=5)
+        settled(qtbot, part)
+        assert max(column(part, "cluster")) == 5
+        assert "cluster:shuffled" in keys(part)
+        order = column(part, "entropy")
+        assert order == sorted(order, reverse=True)
+        part.measuring.want(shuffled=False)
+        assert not [name for name in keys(part) if name.endswith(":shuffled")]
+        assert "likeness:random" in keys(part)
 
 
 def test_cancel_stops_and_measure_begins_anew(qtbot, window):

@@ -12,29 +12,29 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from attnviz_gui.analysis.catalogue import BASELINES, KEPT, PICTURE, REPEATED
-from attnviz_gui.analysis.heads import ALL_TEXTS
+from attnviz_gui.analysis.heads import ALL_TEXTS, HeadMeasures
 from attnviz_gui.analysis.measures import MEASURES
 from attnviz_gui.errors import InputError
+from attnviz_gui.jobs.baselines import BaselineFitsRequest, BaselineRequest, RepeatedRequest
 from attnviz_gui.jobs.measuring import (
-    Baseline,
-    BaselineRequest,
     ClusterRequest,
     Likeness,
     LikeRequest,
     MeasureRequest,
     PictureRequest,
-    RepeatedRequest,
 )
 from attnviz_gui.jobs.runner import Runner, Worker
-from attnviz_gui.session.head_measures import fitted
+from attnviz_gui.session.fits import Fits
+from attnviz_gui.session.head_measures import fitted, unfitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from attnviz_gui.analysis.heads import HeadMeasures
     from attnviz_gui.analysis.likeness import Clusters
     from attnviz_gui.capture.record import Capture
+    from attnviz_gui.jobs.elsewhere import Baseline
     from attnviz_gui.session.document import Document
+    from attnviz_gui.session.head_measures import Fitted
 
 REST_MS = 200  # going through texts waits for no measure
 N_GROUPS = 6
@@ -91,7 +91,10 @@ class Measuring(QObject):
         self.wanted = Wanted()
         self.likeness: Likeness | None = None
         self.clusters: Clusters | None = None
-        self._near: tuple[Any, Any] | None = None  # all distances, and what they are of
+        # By baseline, and "" for the text itself: all distances and what they are of; and fits.
+        self._near: dict[str, tuple[Any, Any]] = {}
+        self._fits: dict[str, Fits] = {}
+        self._capture = document.capture
         self._pictures_of: tuple[str, bool] | None = None
         self._active = False
         self._halted = False  # until something else is wanted
@@ -227,9 +230,7 @@ class Measuring(QObject):
         if option == "like" and wanted.like is not None:
             self._begin(option, LikeRequest(capture, wanted.like, here[1], wanted.with_special), 0)
         elif option == "groups":
-            known = self._near[1] if self._near is not None and self._near[0] == here else None
-            request = ClusterRequest(capture, wanted.groups, here[1], wanted.with_special, known)
-            self._begin(option, request, 0)
+            self._begin(option, self._groups_request(), 0)
         elif option == "pictures":
             self._pictures_of = self._picture_kind()
             self._begin(option, PictureRequest(*basis, *self._picture_kind()), 0)
@@ -238,9 +239,7 @@ class Measuring(QObject):
         elif option == "repeated":
             self._begin(option, RepeatedRequest(*basis), 1)
         elif option:
-            which: Baseline = "shuffled" if option == "shuffled" else "random"
-            parts, kind = self._lacking(found, which), self._picture_kind()
-            self._begin(option, BaselineRequest(capture, which, *basis[1:], parts, *kind), 1)
+            self._begin(option, self._beside(option), 1)
 
     def _missing(self) -> Iterator[str]:
         """Yield what is ticked and not known yet, in the order in which it is asked for."""
@@ -258,8 +257,40 @@ class Measuring(QObject):
         if wanted.repeated and REPEATED.name not in found.names:
             yield "repeated"
         for which in BASELINES:
-            if getattr(wanted, which) and self._lacking(found, which):
+            if getattr(wanted, which) and self._beside(which) is not None:
                 yield which
+
+    def _beside(self, name: str) -> Any:
+        """Return what asks for the next thing that a baseline lacks; None where it lacks none."""
+        found, wanted, here = self.measures, self.wanted, self._here()
+        assert found is not None
+        which: Baseline = "shuffled" if name == "shuffled" else "random"
+        capture, text, with_special = self._basis()
+        if parts := self._lacking(found, which):
+            kind = self._picture_kind()
+            return BaselineRequest(capture, which, text, with_special, parts, *kind)
+        if wanted.fits and (fits := self._unfitted(found, which)):
+            return BaselineFitsRequest(capture, which, fits)
+        likeness, groups = self.alike, self.groups
+        if likeness is not None and which not in likeness.baselines:
+            return LikeRequest(capture, likeness.of, here[1], with_special, which)
+        if groups is not None and self._grouped(here) and which not in groups.baselines:
+            return self._groups_request(which)
+        return None
+
+    def _groups_request(self, which: Baseline | None = None) -> ClusterRequest:
+        capture, text, with_special = self._here()
+        assert capture is not None
+        of, known = self._near.get(which or "", (None, None))
+        return ClusterRequest(
+            capture, self.wanted.groups, text, with_special,
+            known if of == self._here() else None, which, self.clusters if which else None,
+        )  # fmt: skip
+
+    def _unfitted(self, found: HeadMeasures, which: str) -> list[Fitted]:
+        there = self._fits.setdefault(which, Fits())
+        rotary = self.document.options.rotary
+        return unfitted(found, self.document.fits, there, rotary=rotary)
 
     def _lacking(self, found: HeadMeasures, which: str) -> tuple[str, ...]:
         """Return which parts of the table a baseline has not been measured for."""
@@ -339,14 +370,13 @@ class Measuring(QObject):
             self.likeness, self._like_of = found, self._of
         elif option == "groups":
             self.clusters, distances = found
-            self._groups_of, self._near = self.wanted.groups, (self._of, distances)
+            self._groups_of, self._near[""] = self.wanted.groups, (self._of, distances)
         elif option == "":
             self._pictures_of = None
             self._show(found)
         elif before is not None:
             if option in BASELINES:
-                there = before.baselines.get(option)
-                self._show(before.beside(option, there.extended(found) if there else found))
+                self._keep_beside(option, found, before)
             elif option == "pictures":
                 for which, there in before.baselines.items():  # of another objective, perhaps
                     before = before.beside(which, there.without(KEPT))
@@ -354,11 +384,31 @@ class Measuring(QObject):
             else:
                 self._show(before.extended(found))
 
+    def _keep_beside(self, which: str, found: Any, before: HeadMeasures) -> None:
+        if isinstance(found, HeadMeasures):
+            there = before.baselines.get(which)
+            self._show(before.beside(which, there.extended(found) if there else found))
+        elif isinstance(found, Likeness):
+            if self.likeness is not None and self._like_of == self._of:
+                beside = {**self.likeness.baselines, which: found.distances}
+                self.likeness = replace(self.likeness, baselines=beside)
+        elif isinstance(found, list):
+            for basis, fit in found:
+                self._fits[which].keep(basis, [fit])
+            self._show(before)
+        else:
+            clusters, distances = found
+            self._near[which] = self._of, distances
+            if self._grouped(self._of):
+                self.clusters = clusters
+
     def _show(self, measures: HeadMeasures) -> None:
         if self.wanted.fits:
-            measures = fitted(
-                measures, self.document.fits, rotary=self.document.options.rotary
-            )  # fmt: skip
+            own, rotary = self.document.fits, self.document.options.rotary
+            measures = fitted(measures, own, rotary=rotary)
+            for which, there in measures.baselines.items():
+                fits = self._fits.setdefault(which, Fits())
+                measures = measures.beside(which, fitted(there, fits, rotary=rotary, asked=own))
         self.document.keep_head_measures(measures)
 
     def _failed(self, fault: BaseException) -> None:
@@ -389,7 +439,16 @@ class Measuring(QObject):
 
     # -- following the document --------------------------------------------------------------
 
+    def _forget(self) -> None:
+        """Forget what is known of another capture, which would keep its memory."""
+        self.likeness, self.clusters = None, None
+        self._near, self._fits = {}, {}
+        self._like_of = ()
+
     def _on_picture(self) -> None:
+        if self._capture is not self.document.capture:
+            self._capture = self.document.capture
+            self._forget()
         if self.running and self._basis_of != self._basis():
             self._stop()
         if self.wanted.like is not None:
@@ -413,3 +472,4 @@ class Measuring(QObject):
         found = self.measures
         if self.wanted.fits and found is not None:
             self._show(found)
+            self._look()

@@ -80,20 +80,9 @@ def columns_of(
         Column("head", "head", "The head, from 0.", places[:, 1], {}),
     ]
     if likeness is not None:
-        layer, head = likeness.of
-        found.append(
-            Column(
-                LIKENESS.name, f"from L{layer} H{head}", tip(LIKENESS), likeness.distances,
-                dict.fromkeys(np.flatnonzero(np.isnan(likeness.distances)).tolist(), NOT_ALIKE),
-                _range(likeness.distances),
-            )
-        )  # fmt: skip
+        found += _alike(likeness, baselines)
     if clusters is not None:
-        labels = np.where(clusters.labels > 0, clusters.labels, np.nan)
-        typical = ", ".join(f"{n}: L{i} H{h}" for n, (i, h) in clusters.typical.items())
-        words = f"{tip(CLUSTER)}\nThe most typical head of each: {typical}."
-        gaps = dict.fromkeys(np.flatnonzero(np.isnan(labels)).tolist(), "it attends to nothing")
-        found.append(Column(CLUSTER.name, CLUSTER.title, words, labels, gaps))
+        found += _groups(clusters, baselines)
     for name in measures.names:
         if name in hidden:
             continue
@@ -109,10 +98,53 @@ def columns_of(
         range_ = _range(np.concatenate([each.column(name) for each in tables]))
         found.append(_column(measures, name, name, measure.title + unit, tip(measure), range_))
         for which, table in beside.items():
-            title = f"{measure.title} · {BASELINE_TITLES[which]}"
-            words = f"{measure.title}, for comparison\n{BASELINES[which]}"
-            found.append(_column(table, name, f"{name}:{which}", title, words, range_))
+            key, title, words = _beside(name, measure.title, which)
+            found.append(_column(table, name, key, title, words, range_))
     return found
+
+
+def _beside(name: str, title: str, which: str) -> tuple[str, str, str]:
+    """Return a baseline's key, title and words, of a column with this name and title."""
+    words = f"{title}, for comparison\n{BASELINES[which]}"
+    return f"{name}:{which}", f"{title} · {BASELINE_TITLES[which]}", words
+
+
+def _alike(likeness: Likeness, baselines: Sequence[str]) -> list[Column]:
+    layer, head = likeness.of
+    title = f"from L{layer} H{head}"
+    known = {which: likeness.baselines[which] for which in baselines if which in likeness.baselines}
+    range_ = _range(np.concatenate([likeness.distances, *known.values()]))
+    found = [(likeness.distances, LIKENESS.name, title, tip(LIKENESS))]
+    found += [(own, *_beside(LIKENESS.name, title, which)) for which, own in known.items()]
+    return [
+        Column(key, name, words, own, _gaps(own, NOT_ALIKE), range_)
+        for own, key, name, words in found
+    ]
+
+
+def _groups(clusters: Clusters, baselines: Sequence[str]) -> list[Column]:
+    typical = ", ".join(f"{n}: L{i} H{h}" for n, (i, h) in clusters.typical.items())
+    words = f"{tip(CLUSTER)}\nThe most typical head of each: {typical}."
+    found = [(clusters.labels, CLUSTER.name, CLUSTER.title, words)]
+    for which in baselines:
+        if which in clusters.baselines:
+            beside = clusters.baselines[which]
+            key, title, words = _beside(CLUSTER.name, CLUSTER.title, which)
+            words += (
+                "\nA group bears the number of the one here that it shares the most heads with."
+                f"\nThe same as here: {number(beside.agreement)} by the adjusted Rand index "
+                "(1 all, 0 as by chance). Source: Hubert and Arabie 1985."
+            )
+            found.append((beside.labels, key, title, words))
+    columns = []
+    for labels, key, title, words in found:
+        own = np.where(labels > 0, labels, np.nan)
+        columns.append(Column(key, title, words, own, _gaps(own, "it attends to nothing")))
+    return columns
+
+
+def _gaps(values: npt.NDArray[Any], why: str) -> dict[int, str]:
+    return dict.fromkeys(np.flatnonzero(np.isnan(values)).tolist(), why)
 
 
 def _column(

@@ -319,7 +319,10 @@ class MeasuresPanel(QWidget):
             measures, likeness, clusters, tuple(baselines), frozenset(self._hidden()),
         )  # fmt: skip
         if shown != self._shown:
-            new = likeness is not None and (len(self._shown) < 2 or self._shown[1] is not likeness)
+            before = self._shown[1] if self._shown else None
+            new = likeness is not None and (
+                before is None or before.distances is not likeness.distances
+            )
             self._shown = shown
             self._show_columns(likeness, clusters, baselines)
             if new:
@@ -376,6 +379,8 @@ class MeasuresPanel(QWidget):
         wanted = self.measuring.wanted
         self.like.setChecked(wanted.like is not None)
         self.group.setChecked(wanted.groups > 0)
+        if wanted.groups:
+            self.n_groups.setValue(wanted.groups)
         self.scope.setCurrentIndex(int(wanted.all_texts))
         self.special.setChecked(wanted.with_special)
 
