@@ -17,6 +17,8 @@ def caption_of(document: Document, *, normalised: bool = True) -> str:
         return ""
     text = " ".join(picture.capture.texts[picture.text].split())
     facts = [picture.capture.model_name, picture.title]
+    if picture.mix is not None:
+        facts[1] += f" ({picture.mix.listing(picture.capture)})"
     if normalised and picture.mix is None:
         facts.append(normalisation_in_words(document.sliders))
         if picture.before_rotary:

@@ -57,6 +57,17 @@ class Mix:
             return f"{self.how} of " + ", ".join(f"L{layer} H{head}" for layer, head in self.places)
         return f"{self.how} of {_heads(n)} of {len(layers)} layers"
 
+    def listing(self, capture: Capture) -> str:
+        """Return which heads they are, every one of them: ``L0 H1–3, H5; all of L2``."""
+        parts = []
+        for layer in sorted({layer for layer, _ in self.places}):
+            heads = sorted(head for of, head in self.places if of == layer)
+            if len(heads) == capture.layers[layer].n_heads:
+                parts.append(f"all of L{layer}")
+            else:
+                parts.append(f"L{layer} " + ", ".join(f"H{run}" for run in _runs(heads)))
+        return "; ".join(parts)
+
     @property
     def no_vectors(self) -> str:
         """Why it has no plane, no scatter, no a and no c."""
@@ -141,6 +152,21 @@ def mixed(picture: Picture, mix: Mix) -> Picture:
         np.zeros((n_keys, 2), np.float32), 1.0, mask, capture=capture, text=text, mix=mix,
     )  # fmt: skip
     return replace(picture, source=whole, drawn=whole, mix=mix)
+
+
+def _runs(numbers: list[int]) -> list[str]:
+    """Return numbers in ascending order with three or more in a row as one: ``1–3``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return [
+        words
+        for run in runs
+        for words in ([f"{run[0]}–{run[-1]}"] if len(run) > 2 else list(map(str, run)))
+    ]
 
 
 def _heads(n: int) -> str:

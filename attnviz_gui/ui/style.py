@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QPalette
-from PySide6.QtWidgets import QApplication, QStyleFactory
+from PySide6.QtWidgets import QApplication, QLabel, QStyleFactory
 
 from attnviz_gui.ui.theme import DARK, LIGHT, font
 
@@ -31,6 +31,11 @@ def dress(app: QApplication, theme: Theme) -> None:
 def put_on_sheet(app: QApplication, theme: Theme) -> None:
     """Give the application the theme's style sheet."""
     app.setStyleSheet(_sheet(theme))
+    for label in app.allWidgets():
+        if isinstance(label, QLabel) and "href=" in label.text():
+            words = label.text()  # whose links keep the colour that they had when it was set
+            label.clear()
+            label.setText(words)
 
 
 def paint(app: QApplication, theme: Theme) -> None:
@@ -71,7 +76,7 @@ def paint(app: QApplication, theme: Theme) -> None:
     boxes = QPalette(palette)
     if theme is DARK:
         boxes.setColor(role.Window, theme.color("muted"))
-    for kind in ("QCheckBox", "QRadioButton", "QListWidget"):
+    for kind in ("QCheckBox", "QRadioButton"):
         app.setPalette(boxes, kind)  # type: ignore[arg-type]  # PySide takes text, and no bytes
 
 

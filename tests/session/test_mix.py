@@ -154,3 +154,9 @@ def test_it_is_as_exact_as_the_worst_of_its_heads(document):
     differences[0][1][3] = 0.25
     badge = badge_of(document.picture, Checked(differences))
     assert "off by" in badge.text and "one by one" in badge.tip
+
+
+def test_every_head_is_named_however_many_there_are():
+    capture = random_capture(5, layers=3, heads=6)
+    places = ((0, 5), (0, 1), (0, 2), (0, 3), (2, 0), (2, 1), *((1, h) for h in range(6)))
+    assert Mix(places).listing(capture) == "L0 H1–3, H5; all of L1; L2 H0, H1"

@@ -13,6 +13,7 @@ from PySide6.QtTest import QTest
 from attnviz_gui.analysis.mosaic import MASKED, Density, Part, pooled_attention, visible
 from attnviz_gui.jobs.mosaic import Tile
 from attnviz_gui.session.document import Document
+from attnviz_gui.session.mix import Mix
 from attnviz_gui.session.selection import Marks, select_places
 from attnviz_gui.ui.main_window import MainWindow
 from attnviz_gui.ui.theme import LIGHT
@@ -99,6 +100,27 @@ def test_arrows_and_enter_and_a_click_open_heads(qtbot: QtBot) -> None:
     rect = view.sight.rect(view.lattice(), (0, 2)).translated(view.body().topLeft())
     QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=rect.center().toPoint())
     assert (view.document.layer, view.document.head) == (0, 2)
+
+
+def test_the_heads_on_show_are_framed(qtbot: QtBot) -> None:
+    view = grid(qtbot, random_capture(6, layers=2, heads=3))
+    watched = LIGHT.color("watched")
+
+    def framed() -> set[tuple[int, int]]:
+        image, found = view.grab().toImage(), set()
+        for place in view.lattice().cells:
+            rect = view.sight.rect(view.lattice(), place).translated(view.body().topLeft())
+            y = round(rect.center().y())
+            left = {image.pixelColor(round(rect.left()) + x, y).rgb() for x in (-2, -1, 0)}
+            found |= {place} if watched.rgb() in left else set()
+        return found
+
+    view.document.show_head(1, 0)
+    assert framed() == {(1, 0)}
+    view.document.show_mix(Mix(((0, 0), (0, 2), (1, 1))))
+    assert framed() == {(0, 0), (0, 2), (1, 1)}
+    view.document.show_head(0, 1)
+    assert framed() == {(0, 1)}
 
 
 def test_sorted_and_dimmed_by_a_measure(qtbot: QtBot) -> None:

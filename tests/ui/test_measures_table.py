@@ -438,6 +438,25 @@ def test_somebody_else_can_have_them_measured(qtbot, window):
     assert window.document.head_measures.text == 0
 
 
+def test_the_heads_that_a_filter_leaves_are_shown_as_one(qtbot, part, window):
+    d = window.document
+    least = sorted(column(part, "entropy"))[3]
+    part.panel.filter.setText(f"entropy < {least:.12f}")
+    listed = [tuple(row[:2]) for row in part.panel.rows()[1:]]
+    assert len(listed) == 3
+    entry = next(a for a in part.panel.more.menu().actions() if "mean" in a.text())
+    entry.trigger()
+    assert set(d.mix.places) == set(listed)
+    qtbot.waitUntil(lambda: d.picture.mix is not None, timeout=LONG)
+    expected = np.mean([d.capture.head(*place).attention for place in listed], axis=0)
+    np.testing.assert_allclose(d.picture.attention, expected, atol=1e-7)
+    d.show_head(0, 0)
+    part.panel.filter.setText("entropy < -1")
+    entry.trigger()
+    assert part.panel.about.whole == "Choose at least one head."
+    assert d.mix is None
+
+
 def test_copy_and_export_are_the_table_as_shown(qtbot, part, window, tmp_path):
     part.panel.filter.setText("layer = 1")
     part.panel.table.sortByColumn(2, Qt.SortOrder.DescendingOrder)

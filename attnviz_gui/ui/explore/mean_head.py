@@ -9,12 +9,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFormLayout,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
-    QListView,
-    QListWidget,
-    QListWidgetItem,
     QPushButton,
     QRadioButton,
     QVBoxLayout,
@@ -23,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from attnviz_gui.errors import InputError
 from attnviz_gui.session.mix import Mix
+from attnviz_gui.ui.explore.heads_matrix import HeadsMatrix
 from attnviz_gui.ui.parts import Part, PartDock
 
 if TYPE_CHECKING:
@@ -34,7 +31,11 @@ if TYPE_CHECKING:
     from attnviz_gui.ui.main_window import MainWindow
 
 EMPTY = "Run a text, and its layers and heads are listed here."
-CHOOSE = "Tick layers and heads; each ticked head of each ticked layer counts."
+CHOOSE = "Choose heads (rows are layers), then press Show."
+CELLS = (
+    "A row is a layer, a column a head. Click or drag to choose heads or let go of them; a "
+    "number takes its whole row or column. With keys: arrows and Space."
+)
 ABOUT = (
     "The attention of every chosen head in every chosen layer, taken together pair by pair.\n"
     "It has no queries and keys of its own, so plane and scatter rest. Arrow keys leave it."
@@ -42,12 +43,13 @@ ABOUT = (
 
 
 class MeanPanel(QWidget):
-    """Ticks for layers and heads, mean or maximum, and the way back."""
+    """A cell for each head, mean or maximum, and the way back."""
 
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.document = document
         self._of: Capture | None = None
+        self._places: tuple[tuple[int, int], ...] = ()  # that were shown as one
         self.setObjectName("mean_head")
         self.setAccessibleName("Mean of heads")
         self.setToolTip(ABOUT)
@@ -58,8 +60,11 @@ class MeanPanel(QWidget):
         self.follow()
 
     def _make(self) -> None:
-        self.layers = self._list("mean_layers", "Layers", "Layers whose heads are taken together.")
-        self.heads = self._list("mean_heads", "Heads", "Which heads of each of these layers.")
+        self.matrix = HeadsMatrix()
+        self.matrix.setObjectName("mean_heads")
+        self.matrix.setAccessibleName("Heads to be taken together")
+        self.matrix.setToolTip(CELLS)
+        self.matrix.selectionModel().selectionChanged.connect(self._tell)
         self.how: dict[How, QRadioButton] = {}
         self.group = QButtonGroup(self)
         tips = {
@@ -80,6 +85,7 @@ class MeanPanel(QWidget):
             self._button("This layer", "Every head of the layer on show.", self.take_layer),
             self._button("This head", "The head on show, in every layer.", self.take_head),
             self._button("All", "Every head of every layer.", self.take_all),
+            self._button("None", "Let go of every head.", self.take_none),
         ]
         self.show_button = self._button("Show", "Show these heads as one.", self.show_mix)
         self.show_button.setObjectName("mean_show")
@@ -91,23 +97,17 @@ class MeanPanel(QWidget):
         self.told.setProperty("quiet", True)
 
     def _lay_out(self) -> None:
-        lists = QGridLayout()
-        for row, (words, box) in enumerate((("Layers", self.layers), ("Heads", self.heads))):
-            lists.addWidget(QLabel(words), row, 0, Qt.AlignmentFlag.AlignTop)
-            lists.addWidget(box, row, 1)
-        rows = [QHBoxLayout() for _ in range(3)]
+        rows = QHBoxLayout(), QHBoxLayout()
         for button in self.quick:
             rows[0].addWidget(button)
         for choice in self.how.values():
             rows[1].addWidget(choice)
-        rows[1].addStretch(1)
-        rows[2].addWidget(self.show_button)
-        rows[2].addWidget(self.back)
+        rows[1].addWidget(self.show_button, 1)
+        rows[1].addWidget(self.back, 1)
         column_ = QVBoxLayout(self)
         column_.addLayout(rows[0])
-        column_.addLayout(lists, 1)
+        column_.addWidget(self.matrix, 1)
         column_.addLayout(rows[1])
-        column_.addLayout(rows[2])
         column_.addWidget(self.told)
 
     def stop(self) -> None:
@@ -118,40 +118,40 @@ class MeanPanel(QWidget):
     # -- choosing ----------------------------------------------------------------------------
 
     def chosen(self) -> Mix:
-        """The heads that are ticked; those that a layer does not have are left out."""
-        capture = self.document.capture
-        layers, heads = _ticked(self.layers), _ticked(self.heads)
-        places = () if capture is None else tuple(
-            (layer, head) for layer in layers for head in heads
-            if head < capture.layers[layer].n_heads
-        )  # fmt: skip
+        """The heads that are chosen, and how they are taken together."""
         how: How = "mean" if self.how["mean"].isChecked() else "maximum"
-        return Mix(places, how)
+        return Mix(self.matrix.chosen, how)
+
+    def take(self, places: Iterable[tuple[int, int]]) -> None:
+        """Choose these heads, and show them."""
+        self.matrix.choose(places)
+        self.show_mix()
 
     def take_layer(self) -> None:
-        """Tick every head of the layer on show, and show them."""
-        self._tick([self.document.layer], range(self.heads.count()))
+        """Choose every head of the layer on show, and show them."""
+        self.take(p for p in self._every() if p[0] == self.document.layer)
 
     def take_head(self) -> None:
-        """Tick the head on show in every layer, and show them."""
-        self._tick(range(self.layers.count()), [self.document.head])
+        """Choose the head on show in every layer that has it, and show them."""
+        self.take(p for p in self._every() if p[1] == self.document.head)
 
     def take_all(self) -> None:
-        """Tick every head, and show them."""
-        self._tick(range(self.layers.count()), range(self.heads.count()))
+        """Choose every head, and show them."""
+        self.take(self._every())
+
+    def take_none(self) -> None:
+        """Choose no head; what is on show stays."""
+        self.matrix.choose(())
+
+    def _every(self) -> list[tuple[int, int]]:
+        counts = self.matrix.heads.counts
+        return [(layer, head) for layer, n in enumerate(counts) for head in range(n)]
 
     def _take_other(self) -> None:
         """Show the maximum in place of a mean that is on show, or the other way round."""
         capture, mix = self.document.capture, self.document.mix
         if capture is not None and mix is not None:
             self.document.show_mix(replace(mix, how=self.chosen().how))
-
-    def _tick(self, layers: Iterable[int], heads: Iterable[int]) -> None:
-        for box, rows in ((self.layers, set(layers)), (self.heads, set(heads))):
-            for row in range(box.count()):
-                on = Qt.CheckState.Checked if row in rows else Qt.CheckState.Unchecked
-                box.item(row).setCheckState(on)
-        self.show_mix()
 
     def show_mix(self) -> None:
         """Show what is ticked as one head, or say why that cannot be."""
@@ -167,33 +167,32 @@ class MeanPanel(QWidget):
         capture, mix = self.document.capture, self.document.mix
         if capture is not self._of:
             self._of = capture
-            layers = 0 if capture is None else len(capture.layers)
-            heads = 0 if capture is None else max(layer.n_heads for layer in capture.layers)
-            _fill(self.layers, layers, self.document.layer)
-            _fill(self.heads, heads, None)
+            self.matrix.show_heads([] if capture is None else [of.n_heads for of in capture.layers])
+        places = () if mix is None else mix.places
+        if places and places != self._places:
+            self.matrix.choose(places)  # perhaps somebody else's choice
+        self._places = places
+        self.matrix.mark(None if capture is None else (self.document.layer, self.document.head))
         for widget in (*self.quick, self.show_button, *self.how.values()):
             widget.setEnabled(capture is not None)
         self.back.setEnabled(mix is not None)
         self.back.setText(f"Back to {_behind(self.document)}" if mix is not None else "Back")
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say what is on show, and how many heads are chosen where that is something else."""
+        capture, mix, n = self.document.capture, self.document.mix, len(self.matrix.chosen)
         if capture is None:
             self.told.setText(EMPTY)
-        elif mix is None:
-            self.told.setText(CHOOSE)
+            return
+        chosen = f"{n:,} chosen." if n else CHOOSE
+        if mix is None:
+            self.told.setText(chosen)
         else:
-            self.told.setText(f"On show: {mix.words(capture)}. Arrow keys leave it.")
-
-    def _list(self, name: str, accessible: str, tip: str) -> QListWidget:
-        box = QListWidget()
-        box.setFlow(QListView.Flow.LeftToRight)
-        box.setWrapping(True)
-        box.setResizeMode(QListView.ResizeMode.Adjust)
-        box.setUniformItemSizes(True)
-        box.setFrameShape(QListWidget.Shape.NoFrame)
-        box.setMinimumHeight(2 * (box.fontMetrics().height() + 8))
-        box.setObjectName(name)
-        box.setAccessibleName(accessible)
-        box.setToolTip(tip)
-        return box
+            same = self.matrix.chosen == tuple(sorted(mix.places))
+            words = f"On show: {mix.words(capture)}. Arrow keys leave it."
+            self.told.setText(words if same else f"{words} {chosen}")
+        self.told.setToolTip("" if mix is None else mix.listing(capture))
 
     def _button(self, words: str, tip: str, act: object) -> QPushButton:
         button = QPushButton(words)
@@ -241,6 +240,7 @@ class MeanHeadPart(Part):
         if capture is not None and mix is not None:
             back = _behind(self.document)
             self.notice.setText(f'<b>{mix.words(capture)}</b> · <a href="back">back to {back}</a>')
+            self.notice.setToolTip(mix.listing(capture))
         form.setRowVisible(self.notice, mix is not None)
 
     def close(self) -> None:
@@ -258,18 +258,3 @@ def go_back(document: Document) -> None:
 
 def _behind(document: Document) -> str:
     return f"L{document.layer} H{document.head}"
-
-
-def _fill(box: QListWidget, n: int, only: int | None) -> None:
-    """List the numbers up to n, all ticked or one of them."""
-    box.clear()
-    for number in range(n):
-        item = QListWidgetItem(str(number), box)
-        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-        on = only is None or number == only
-        item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
-
-
-def _ticked(box: QListWidget) -> list[int]:
-    rows = range(box.count())
-    return [row for row in rows if box.item(row).checkState() == Qt.CheckState.Checked]

@@ -39,6 +39,7 @@ from attnviz_gui.analysis.filtering import parse
 from attnviz_gui.analysis.measures import BY_NAME
 from attnviz_gui.errors import InputError
 from attnviz_gui.export.table import exact
+from attnviz_gui.session.mix import Mix
 from attnviz_gui.ui.explore.measures_engine import N_GROUPS, Measuring
 from attnviz_gui.ui.explore.measures_model import HeadsModel, HeadsProxy, columns_of
 from attnviz_gui.ui.explore.measures_widgets import (
@@ -164,7 +165,8 @@ class MeasuresPanel(QWidget):
             "many of their own.",
         )  # fmt: skip
         self.more = tool_button("⋯")
-        named(self.more, "measures_menu", "Copy or export the table", "Copy or export the table")
+        words = "Show these heads as one; copy or export the table"
+        named(self.more, "measures_menu", words, words)
         self.room = tool_button("⤢")
         named(
             self.room, "measures_room", "Whole window, or back",
@@ -260,6 +262,11 @@ class MeasuresPanel(QWidget):
         copy.setContext(Qt.ShortcutContext.WidgetShortcut)
         copy.activated.connect(self.copy)
         menu = QMenu(self)
+        mean = menu.addAction("Show the mean of these heads")
+        mean.setToolTip("The heads that the filter leaves, shown as one: their mean attention.")
+        mean.triggered.connect(self.show_mean)
+        menu.setToolTipsVisible(True)
+        menu.addSeparator()
         menu.addAction("Copy the table").triggered.connect(self.copy)
         menu.addAction("Export as CSV…").triggered.connect(self.export_wanted)
         self.room.clicked.connect(self.room_wanted)
@@ -441,6 +448,15 @@ class MeasuresPanel(QWidget):
         if 0 <= row < self.proxy.rowCount():
             layer, head = self.model.heads[self.proxy.mapToSource(self.proxy.index(row, 0)).row()]
             self.document.show_head(layer, head)
+
+    def show_mean(self) -> None:
+        """Show the mean of the heads that are listed, or say why that cannot be."""
+        rows = [self.proxy.index(row, 0) for row in range(self.proxy.rowCount())]
+        places = (self.model.heads[self.proxy.mapToSource(row).row()] for row in rows)
+        try:
+            self.document.show_mix(Mix(tuple(sorted(places))))
+        except InputError as error:
+            self.about.say(str(error))
 
     def _on_like(self) -> None:
         """Ask about the head on show; where it has been asked about, no longer."""

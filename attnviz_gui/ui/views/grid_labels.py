@@ -14,6 +14,8 @@ from PySide6.QtGui import QFontMetricsF, QPainter, QPen
 from attnviz_gui.ui.theme import SMALL, font
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from attnviz_gui.ui.theme import Theme
     from attnviz_gui.ui.views.grid_layout import Lattice, Sight
 
@@ -21,16 +23,17 @@ if TYPE_CHECKING:
 
 
 def paint_frames(
-    p: QPainter, lattice: Lattice, sight: Sight, theme: Theme, here: Place | None,
+    p: QPainter, lattice: Lattice, sight: Sight, theme: Theme, here: Collection[Place],
     cursor: Place | None,
 ) -> None:  # fmt: skip
-    """Frame the head on show, and the one that the keys are on."""
+    """Frame the heads on show, and the one that the keys are on."""
     p.setBrush(Qt.BrushStyle.NoBrush)
     p.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-    if here is not None and here in lattice.cells:
-        p.setPen(QPen(theme.color("watched"), 2, j=Qt.PenJoinStyle.MiterJoin))
-        p.drawRect(sight.rect(lattice, here).adjusted(-1, -1, 1, 1))
-    if cursor is not None and cursor != here and cursor in lattice.cells:
+    p.setPen(QPen(theme.color("watched"), 2, j=Qt.PenJoinStyle.MiterJoin))
+    for place in here:
+        if place in lattice.cells:
+            p.drawRect(sight.rect(lattice, place).adjusted(-1, -1, 1, 1))
+    if cursor is not None and cursor not in here and cursor in lattice.cells:
         pen = QPen(theme.color("text"), 2, Qt.PenStyle.DotLine)
         p.setPen(pen)
         p.drawRect(sight.rect(lattice, cursor).adjusted(-1, -1, 1, 1))

@@ -78,7 +78,7 @@ class HeadGridView(HeadGridWords):
         picture = self.document.picture
         assert picture is not None
         here = picture.layer, picture.head
-        framed = here if picture.mix is None else None
+        framed = (here,) if picture.mix is None else picture.mix.places
         cursor = None if self.cursor_ == here else self.cursor_
         paint_frames(p, lattice, self.sight, self.theme, framed, cursor)
         p.restore()
