@@ -30,10 +30,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def view(qtbot: QtBot, capybara):
+def view(qtbot: QtBot, capybara) -> EmbeddingView:
+    return shown(qtbot, capybara)
+
+
+def shown(qtbot: QtBot, capture, **options) -> EmbeddingView:
+    """The plane of a capture, without lines."""
     document = Document()
-    document.open(capybara)
-    document.set_options(lines="none")
+    document.open(capture)
+    document.set_options(lines="none", **options)
     view = EmbeddingView(document, LIGHT)
     qtbot.addWidget(view, before_close_func=lambda view: view.stop())
     view.start()
@@ -125,15 +130,8 @@ def test_a_click_on_query_or_key_hides_these(qtbot: QtBot, view, color_by: str):
 
 @pytest.mark.parametrize("n_texts", [4, 120])
 def test_the_keys_of_all_texts_are_hidden(qtbot: QtBot, n_texts: int):
-    document = Document()
-    document.open(random_capture(20, texts=n_texts))
-    document.set_options(together=True, animate=False, lines="none")
-    view = EmbeddingView(document, LIGHT)
-    qtbot.addWidget(view, before_close_func=lambda view: view.stop())
-    view.start()
-    view.resize(900, 520)
-    with qtbot.waitExposed(view):
-        view.show()
+    view = shown(qtbot, random_capture(20, texts=n_texts), together=True, animate=False)
+    document = view.document
     key = LIGHT.color("key").name()
     before = drawn(view, key)
     document.colors.toggle_side("key")

@@ -25,6 +25,7 @@ from attnviz_gui.ui.theme import DARK, LIGHT
 from attnviz_gui.ui.views.image_patches import ImagePatchesView
 from tests.images import image_capture, landscape, save_tiny_vit
 from tests.samples import random_capture
+from tests.ui.driving import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -277,13 +278,20 @@ def test_a_file_is_read_as_colours(tmp_path: Path) -> None:
             read_pixels(tmp_path / name)
 
 
-def test_in_the_window_a_picture_is_opened_with_a_model_from_a_folder(
-    qtbot: QtBot, tmp_path: Path
-) -> None:
-    window = MainWindow(capture=random_capture(4))
-    qtbot.addWidget(window)
-    window.show()
+@pytest.fixture
+def window(qtbot: QtBot) -> Iterator[MainWindow]:
+    yield from opened(qtbot, MainWindow(capture=random_capture(4)))
+
+
+def images_of(window: MainWindow) -> Images:
     (part,) = [part for part in window.parts if isinstance(part, Images)]
+    return part
+
+
+def test_in_the_window_a_picture_is_opened_with_a_model_from_a_folder(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path
+) -> None:
+    part = images_of(window)
     part.open_picture(tmp_path / "missing.png")
     assert "no picture that can be read" in window.banner.message.text()
     path = picture(tmp_path / "landscape.png")
@@ -311,16 +319,12 @@ def test_in_the_window_a_picture_is_opened_with_a_model_from_a_folder(
     part.source = None
     window.runs.open_all([folder, path])
     qtbot.waitUntil(lambda: window.document.capture.texts == ("landscape.png",), timeout=20_000)
-    window.close()
 
 
 def test_a_text_in_the_place_of_a_picture_gives_up_no_many_texts(
-    qtbot: QtBot, tmp_path: Path
+    qtbot: QtBot, window: MainWindow, tmp_path: Path
 ) -> None:
-    window = MainWindow(capture=random_capture(4))
-    qtbot.addWidget(window)
-    window.show()
-    (part,) = [part for part in window.parts if isinstance(part, Images)]
+    part = images_of(window)
     part.set_model(str(save_tiny_vit(tmp_path / "tiny-vit")))
     part.open_picture(picture(tmp_path / "landscape.png"))
     assert window.runner.running
@@ -330,7 +334,6 @@ def test_a_text_in_the_place_of_a_picture_gives_up_no_many_texts(
         lambda: window.document.capture.texts == ("A text comes between.",), timeout=20_000
     )
     assert window.banner.sentence == ""
-    window.close()
 
 
 def test_the_choices_of_a_narrow_panel_stand_one_below_the_other(qtbot: QtBot) -> None:
