@@ -55,12 +55,11 @@ class Workspace(QMainWindow):
     def arrange(self) -> None:
         """Put every panel where it stands at first."""
         self._filling = None
+        self._clear()
         area = Qt.DockWidgetArea.LeftDockWidgetArea
         for dock in (self.controls, *self._own):
             _dock(dock)
             self.addDockWidget(area, dock)
-            dock.show()
-        self.anatomy.hide()  # it wants all the room, and is there when it is asked for
         self.splitDockWidget(self.controls, self.heatmap, Qt.Orientation.Horizontal)
         self.splitDockWidget(self.heatmap, self.scatter, Qt.Orientation.Vertical)
         self.splitDockWidget(self.heatmap, self.embedding, Qt.Orientation.Horizontal)
@@ -68,6 +67,10 @@ class Workspace(QMainWindow):
         self.splitDockWidget(self.honesty, self.anatomy, Qt.Orientation.Horizontal)
         for dock in self.panels[len(self._own) :]:
             self._place(dock)
+        # Not before each has its place: one below the other they would make the window grow. The
+        # anatomy wants all the room, and is there when it is asked for.
+        for dock in (self.controls, *self._own):
+            dock.setVisible(dock is not self.anatomy)
         self._share()
 
     def add(self, panel: QDockWidget) -> None:
@@ -117,9 +120,10 @@ class Workspace(QMainWindow):
         self._state = self.saveState()
         _dock(panel)  # one on the desktop would leave the window empty
         others = [dock for dock in self.panels if dock is not panel and not dock.isHidden()]
-        for dock in others:
-            dock.hide()
+        focus = self.focusWidget()
+        self._clear()
         panel.show()
+        _refocus(focus)
         self._filling = panel if others else None
 
     def restore(self) -> bool:
@@ -129,19 +133,20 @@ class Workspace(QMainWindow):
         self._filling = None
         focus = self.focusWidget()
         apart = [dock for dock in self.panels if dock.isFloating() and not dock.isHidden()]
-        # What was opened meanwhile stands in tabs with what filled the window. Qt would leave them
-        # there, over other panels, if it did not first see everything gone.
+        self._clear()
+        self.restoreState(self._state)
+        _refocus(focus)
+        for dock in apart:
+            dock.show()
+        return True
+
+    def _clear(self) -> None:
+        """Hide all panels: Qt leaves tabs behind, over others, if it never sees them gone."""
         for dock in self.panels:
             dock.hide()
         layout = self.layout()
         assert layout is not None
         layout.activate()
-        self.restoreState(self._state)
-        if focus is not None and focus.isVisible():
-            focus.setFocus()
-        for dock in apart:
-            dock.show()
-        return True
 
     def _share_again(self) -> None:
         """Give the room back where what filled it was closed, or something was opened beside it."""
@@ -174,6 +179,12 @@ class Workspace(QMainWindow):
         self.resizeDocks([self.heatmap, self.embedding], [400, 600], across)
         self.resizeDocks([self.scatter, self.honesty], [600, 400], across)
         self.resizeDocks([self.heatmap, self.scatter], [600, 300], down)
+
+
+def _refocus(widget: QWidget | None) -> None:
+    """Give back the keys to who had them before everything was hidden."""
+    if widget is not None and widget.isVisible():
+        widget.setFocus()
 
 
 def _dock(panel: QDockWidget) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,9 @@ FIRST = {"heatmap_panel", "embedding_panel", "scatter_panel", "honesty_panel"}
 def window(qtbot: QtBot):
     for window in opened(qtbot, MainWindow(capture=random_capture(12, layers=3, heads=4))):
         qtbot.waitUntil(lambda: bool(window.parts), timeout=LONG)  # noqa: B023
+        window.resize(1280, 800)  # whatever an earlier window's was
         window.workspace.arrange()
+        qtbot.wait(20)
         yield window
         window.workspace.arrange()
 
@@ -131,3 +134,61 @@ def test_a_panel_on_the_desktop_needs_no_room(qtbot: QtBot, window: MainWindow) 
     space.maximise(space.heatmap)
     assert seen(space) == FIRST | {"rollout_panel"}
     rollout.setFloating(False)
+
+
+def test_the_first_layout_comes_back_and_the_window_keeps_its_size(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    space, size = window.workspace, window.size()
+    places = {panel: panel.geometry() for panel in space.panels if panel.isVisible()}
+    assert len(places) == 4
+    for panel in space.panels[len(FIRST) + 1 :]:  # all but the anatomy, which wants all the room
+        panel.show()
+    space.tabifyDockWidget(space.scatter, space.heatmap)
+    qtbot.wait(50)
+    assert window.size() == size
+    space.arrange()
+    qtbot.wait(50)
+    assert window.size() == size
+    assert tabs(space) == []
+    assert seen(space) == FIRST
+    for panel, place in places.items():
+        now = panel.geometry()
+        both = zip(now.getRect(), place.getRect(), strict=True)
+        assert all(abs(a - b) <= 3 for a, b in both), (panel.objectName(), now, place)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_opened_closed_and_enlarged_no_tabs_lie_over_a_panel(
+    qtbot: QtBot, window: MainWindow, seed: int
+) -> None:
+    space, draw = window.workspace, random.Random(seed)
+
+    def enlarge(panel: QDockWidget) -> None:
+        if not panel.isHidden():
+            space.maximise(panel)
+
+    acts = (
+        lambda panel: panel.toggleViewAction().trigger(),
+        lambda panel: panel.close(),
+        enlarge,
+        enlarge,
+        lambda panel: space.restore(),
+        lambda panel: space.arrange(),
+        lambda panel: window.resize(draw.randint(900, 1600), draw.randint(600, 1000)),
+        lambda panel: window.set_theme(draw.choice(("light", "dark"))),
+    )
+    for step in range(30):
+        draw.choices(acts, (4, 1, 2, 2, 2, 1, 1, 1))[0](draw.choice(space.panels))
+        qtbot.wait(draw.choice((0, 20, 100)))
+        if step % 3:
+            continue
+        qtbot.wait(200)
+        for bar in space.findChildren(QTabBar):
+            if not bar.isVisible() or bar.x() < 0:
+                continue
+            assert bar.count() > 1
+            for panel in space.panels:
+                inside = panel.geometry().adjusted(1, 1, -1, -1)
+                if panel.isVisible() and panel.x() >= 0 and not panel.isFloating():
+                    assert not inside.intersects(bar.geometry()), panel.objectName()

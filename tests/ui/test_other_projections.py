@@ -354,6 +354,23 @@ def test_all_texts_are_projected_together_and_a_click_goes_to_another(
     assert view.plane.drawing.art.tokens == document.picture.query_tokens * 2
 
 
+def test_what_changed_while_nobody_looked_is_drawn_when_somebody_does(shown: Any) -> None:
+    document = on(random_capture(6, texts=5), 0, 0)
+    view = shown(document)
+    assert len(view.plane.drawing.xy) == 12
+    view.stop()
+    document.set_options(together=True)
+    view.retheme(DARK)
+    view.start()
+    assert len(view.plane.drawing.crowd) == 60
+    view.stop()
+    document.open(random_capture(3))
+    view.retheme(LIGHT)
+    view.start()
+    assert len(view.plane.drawing.xy) == 6
+    assert len(view.plane.drawing.crowd) == 0
+
+
 @pytest.mark.parametrize("mode", ["constant", "centroid", "balanced", "lifted"])
 def test_all_texts_vectors_are_those_of_each_text(mode: Any) -> None:
     document = on(random_capture(7, texts=3), 0, 0)

@@ -130,6 +130,29 @@ def test_many_texts_one_or_together(qtbot: QtBot, kind):
     assert ink(pixels(view)) > 0.0005
 
 
+def test_what_changed_while_nobody_looked_is_drawn_when_somebody_does(qtbot: QtBot, kind):
+    document = document_of(random_capture(9, texts=5))
+    view = shown(qtbot, kind, document)
+    for turn in range(6):
+        view.stop()
+        if turn == 3:
+            document.open(random_capture(4, layers=1, heads=2))
+        elif turn == 4:
+            document.open(random_capture(12, texts=3))
+        else:
+            document.set_options(together=turn % 2 == 0, color_by="position" if turn else "side")
+            document.show_head(layer=turn % 2, head=1, text=turn % 3)
+        document.pin(0, 0)
+        view.retheme(DARK if turn % 2 else LIGHT)
+        view.start()
+        qtbot.wait(10)
+        found = pixels(view)
+        other = shown(qtbot, kind, document, view.theme)
+        assert ink(found) > 0.0005
+        assert np.abs(found.astype(int) - pixels(other)).mean() < 1
+        other.stop()
+
+
 def test_any_size_is_drawn(qtbot: QtBot, kind, capture: Capture):
     view = shown(qtbot, kind, document_of(capture))
     for width, height in ((90, 60), (1600, 300), (300, 1000), (1200, 900)):

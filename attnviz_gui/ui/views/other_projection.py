@@ -309,7 +309,7 @@ class OtherProjectionView(View):
         self.legend.retheme(self.theme)
         self.plane.retheme(self.theme)
         self.compass.retheme(self.theme)
-        if self.document.picture is not None and self.shown is not None:
+        if self._still:
             self._color()
 
     def brush(self, region: Region, take: Callable[[Selection], object]) -> None:
@@ -331,6 +331,12 @@ class OtherProjectionView(View):
         picture = self.document.picture
         assert picture is not None
         return picture
+
+    @property
+    def _still(self) -> bool:
+        """Whether what is drawn is what the document shows: it is not while nobody looked."""
+        layout = self.projected.layout()
+        return layout is not None and layout is self.shown
 
     def _seen(self) -> tuple[Float, Float | None]:
         """Return where all points are drawn, (N, 2), and how near they are, (N,), from -1 to 1."""
@@ -370,7 +376,7 @@ class OtherProjectionView(View):
     # -- colours -----------------------------------------------------------------------------
 
     def _recolored(self) -> None:
-        if self.document.picture is not None and self.shown is not None:
+        if self._still:
             self._color()
             self.titled.emit()
 
