@@ -23,19 +23,19 @@ def chosen_theme(setting: str) -> Theme:
 
 
 def dress(app: QApplication, theme: Theme) -> None:
-    """Give the application the theme's palette and style sheet."""
+    """Give the application another theme's palette and style sheet."""
     paint(app, theme)
     put_on_sheet(app, theme)
-
-
-def put_on_sheet(app: QApplication, theme: Theme) -> None:
-    """Give the application the theme's style sheet."""
-    app.setStyleSheet(_sheet(theme))
     for label in app.allWidgets():
         if isinstance(label, QLabel) and "href=" in label.text():
             words = label.text()  # whose links keep the colour that they had when it was set
             label.clear()
             label.setText(words)
+
+
+def put_on_sheet(app: QApplication, theme: Theme) -> None:
+    """Give the application the theme's style sheet."""
+    app.setStyleSheet(_sheet(theme))
 
 
 def paint(app: QApplication, theme: Theme) -> None:
