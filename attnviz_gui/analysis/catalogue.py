@@ -82,8 +82,8 @@ CATALOGUE: Mapping[str, Measure] = {
 }
 
 BASELINES: Mapping[str, str] = {
-    "shuffled": "The same model on the text's tokens in random order, special ones in place; fixed "
-    "seed.",
+    "shuffled": "The same model on the text's tokens in random order (or a picture's patches), "
+    "special ones in place; fixed seed.",
     "random": "The same architecture with random weights, on the same text; fixed seed.",
 }
 BASELINE_TITLES: Mapping[str, str] = {"shuffled": "shuffled", "random": "random weights"}

@@ -16,6 +16,7 @@ import torch
 
 from attnviz_gui.capture.faults import first_line
 from attnviz_gui.capture.loading import loading
+from attnviz_gui.capture.patches import reordered
 from attnviz_gui.capture.progress import raise_if_cancelled
 from attnviz_gui.capture.recorder import record, record_cut
 from attnviz_gui.capture.run import alone
@@ -61,6 +62,8 @@ def shuffled(
     at_once: int = AT_ONCE, cancel: CancelToken | None = None,
 ) -> Iterator[Again]:  # fmt: skip
     """Yield captures of the same model on the texts' tokens in random order, special ones in place.
+
+    Of a picture they are its patches.
 
     A few texts at a time, each capture with the texts' indices.
 
@@ -235,14 +238,18 @@ def _from_tensors(
     capture: Capture, model: LoadedModel, forward: Forward, seed: int | None,
     cancel: CancelToken | None,
 ) -> Capture:  # fmt: skip
-    if forward.arguments:
+    arguments, keywords = tuple(forward.arguments), dict(forward.keywords)
+    if seed is not None and (pixels := _shuffled_picture(model, forward, seed)) is not None:
+        if arguments:
+            return record(model, (pixels,), cancel=cancel)
+        return record(model, {**keywords, "pixel_values": pixels}, cancel=cancel)
+    if arguments:
         if seed is not None:
             raise InputError(
                 "This capture was made from tensors that are no tokens, so there is nothing to "
                 "shuffle."
             )
-        return record(model, forward.arguments, cancel=cancel)
-    keywords = dict(forward.keywords)
+        return record(model, arguments, cancel=cancel)
     if seed is not None:
         ids = keywords.get("input_ids")
         if not isinstance(ids, torch.Tensor) or ids.ndim != 2:
@@ -257,6 +264,18 @@ def _from_tensors(
             if len(at) == len(special):
                 ids[row, at] = ids[row, at[_order(special, seed + row)]]
     return record(model, keywords, cancel=cancel)
+
+
+def _shuffled_picture(model: LoadedModel, forward: Forward, seed: int) -> torch.Tensor | None:
+    """Return the pictures with their patches in random order; None where there are none."""
+    given = forward.keywords.get("pixel_values")
+    if given is None and len(forward.arguments) == 1:
+        given = forward.arguments[0]
+    if not isinstance(given, torch.Tensor) or "input_ids" in forward.keywords:
+        return None
+    return reordered(
+        model, forward, given, lambda row, n: _order(np.zeros(n, dtype=np.bool_), seed + row)
+    )
 
 
 def _order(special: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.intp]:

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    import numpy.typing as npt
 
     from attnviz_gui.capture.call import Call
     from attnviz_gui.capture.inputs import Forward
@@ -132,8 +135,7 @@ def patches_of(model: LoadedModel, forward: Forward, row: int = 0) -> Patches | 
         pixels = forward.arguments[0]
     if not isinstance(pixels, torch.Tensor):
         return None
-    config: Any = getattr(model.module, "config", None)
-    config = getattr(config, "vision_config", None) or config
+    config = _vision(model)
     if getattr(config, "model_type", None) in _OTHER_ORDER:
         return None
     shapes = forward.keywords.get("spatial_shapes")
@@ -160,6 +162,41 @@ def patches_of(model: LoadedModel, forward: Forward, row: int = 0) -> Patches | 
         pyramid=any(isinstance(each, (list, tuple)) for each in many),
         window=window if _is_length(window) else 1,
     )  # fmt: skip
+
+
+def reordered(
+    model: LoadedModel, forward: Forward, pixels: torch.Tensor,
+    order: Callable[[int, int], npt.NDArray[np.intp]],
+) -> torch.Tensor | None:  # fmt: skip
+    """Return images with their patches in another order; None where they are not known.
+
+    Parameters
+    ----------
+    pixels : (batch, channels, height, width)
+    order : callable
+        Of an image's place in the batch and its number of patches: which patch comes where.
+    """
+    size = _size(_vision(model))
+    cut = [patches_of(model, forward, row) for row in range(len(pixels))]
+    if pixels.ndim != 4 or size is None:
+        return None
+    pixels = pixels.clone()
+    for row, patches in enumerate(cut):
+        if patches is None:
+            return None
+        grid = patches.rows, size[0], patches.columns, size[1]
+        image = pixels[row, :, : grid[0] * grid[1], : grid[2] * grid[3]]
+        apart = image.reshape(-1, *grid).permute(1, 3, 0, 2, 4).flatten(0, 1)
+        apart = apart[torch.from_numpy(order(row, len(apart)))]
+        apart = apart.reshape(grid[0], grid[2], *apart.shape[1:])
+        image.copy_(apart.permute(2, 0, 3, 1, 4).reshape(image.shape))
+    return pixels
+
+
+def _vision(model: LoadedModel) -> Any:
+    """Return the config of the part that sees."""
+    config: Any = getattr(model.module, "config", None)
+    return getattr(config, "vision_config", None) or config
 
 
 def window_names(model: LoadedModel, call: Call, patches: Patches) -> tuple[str, ...]:

@@ -16,9 +16,12 @@ from attnviz_gui.capture import baselines
 from attnviz_gui.capture.baselines import random_twin, random_weights, repeated, shuffled
 from attnviz_gui.capture.models import load_model
 from attnviz_gui.errors import Cancelled, InputError
+from tests.images import save_tiny_vit
 from tests.samples import random_capture, save_tiny_bert
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from attnviz_gui.capture.models import LoadedModel
 
 TEXT = "the capybara eats, and the capybara sleeps by the river"
@@ -132,6 +135,32 @@ def test_padded_rows_of_ids_are_shuffled_among_themselves(tiny: LoadedModel) -> 
         assert sorted(found.tokens[row]) == sorted(capture.tokens[row])
         assert found.tokens[row] != capture.tokens[row]
         assert found.tokens[row][0] == "[CLS]"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_patches_of_a_picture_are_shuffled_in_place_of_tokens(tmp_path: Path, named: bool) -> None:
+    model = load_model(str(save_tiny_vit(tmp_path / "vit")), device="cpu")
+    for name, parameter in model.module.named_parameters():
+        if "position_embeddings" in name:
+            parameter.data.zero_()  # so that a patch is the same wherever it stands
+    side = model.module.config.image_size
+    pixels = torch.linspace(-1, 1, 2 * 3 * side * side).reshape(2, 3, side, side).sin()
+    capture = attnviz_gui.capture(model, {"pixel_values": pixels} if named else (pixels,))
+    ((texts, found),) = shuffled(capture)
+    assert list(texts) == [0, 1]
+    assert found.tokens == capture.tokens
+    np.testing.assert_array_equal(found.special[1], capture.special[1])
+    orders = []
+    for row in range(2):
+        own, other = (each.records[row][0].key[0] for each in (capture, found))
+        np.testing.assert_allclose(other[0], own[0], atol=1e-5)  # [CLS]
+        apart = np.linalg.norm(other[1:, None] - own[None, 1:], axis=2)
+        orders.append(apart.argmin(axis=1).tolist())
+        assert apart.min(axis=1).max() < 1e-4
+        assert sorted(orders[-1]) == list(range(len(own) - 1)) != orders[-1]
+    assert orders[0] != orders[1]
+    ((_, again),) = shuffled(capture)
+    np.testing.assert_array_equal(again.records[0][1].key, found.records[0][1].key)
 
 
 def test_the_repeated_sequence_is_the_same_twice(tiny: LoadedModel) -> None:
