@@ -14,15 +14,15 @@ import attnviz_gui
 from attnviz_gui.analysis.heads import measure_heads
 from attnviz_gui.capture import baselines
 from attnviz_gui.capture.baselines import random_twin, random_weights, repeated, shuffled
-from attnviz_gui.capture.models import load_model
+from attnviz_gui.capture.inputs import Forward
+from attnviz_gui.capture.models import LoadedModel, load_model
+from attnviz_gui.capture.patches import reordered
 from attnviz_gui.errors import Cancelled, InputError
 from tests.images import save_tiny_vit
 from tests.samples import random_capture, save_tiny_bert
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from attnviz_gui.capture.models import LoadedModel
 
 TEXT = "the capybara eats, and the capybara sleeps by the river"
 
@@ -193,3 +193,22 @@ def test_cancel_stops_them(tiny: LoadedModel) -> None:
             list(way(capture, cancel=cancel))
     with pytest.raises(Cancelled):
         repeated(tiny, cancel=cancel)
+
+
+def test_patches_that_are_set_anew_leave_no_pixel_out() -> None:
+    class Model(nn.Module):
+        config = type("Config", (), {"patch_size": (4, 6), "model_type": "some"})()
+
+    model, pixels = LoadedModel("model", Model(), None, "cpu", None, ""), torch.rand(2, 3, 10, 20)
+    forward = Forward((), {"pixel_values": pixels}, given=True, present={})
+    same = reordered(model, forward, pixels, lambda _, n: np.arange(n))
+    assert torch.equal(same, pixels)
+    turned = reordered(model, forward, pixels, lambda row, n: np.roll(np.arange(n), row))
+    assert torch.equal(turned[0], pixels[0])
+    assert torch.equal(turned[1, :, 8:], pixels[1, :, 8:])  # what belongs to no patch stays
+    assert torch.equal(turned[1, :, :8, 18:], pixels[1, :, :8, 18:])
+    assert torch.equal(turned[1, :, :4, 6:12], pixels[1, :, :4, :6])
+    assert torch.equal(turned[1, :, 4:8, :6], pixels[1, :, :4, 12:18])
+    assert torch.equal(turned[1, :, :4, :6], pixels[1, :, 4:8, 12:18])
+    film = torch.rand(1, 2, 3, 8, 12)
+    assert reordered(model, forward, film, lambda _, n: np.arange(n)) is None
