@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from attnviz_gui.ui.panels.dock import PanelDock
 
-_CONTROLS_WIDTH = 286
-
 
 class Workspace(QMainWindow):
     """The docks. A main window inside the main window, so that docks can fill all of it."""
@@ -33,7 +31,6 @@ class Workspace(QMainWindow):
         self.controls.setTitleBarWidget(QWidget())
         self.controls.setFeatures(QDockWidget.DockWidgetFeature.NoDockWidgetFeatures)
         self.controls.setWidget(controls)
-        controls.setFixedWidth(_CONTROLS_WIDTH)
         self.heatmap, self.embedding, self.scatter = heatmap, embedding, scatter
         self.honesty = QDockWidget("What the picture keeps")
         self.honesty.setObjectName("honesty_panel")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtWidgets import QApplication, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QMainWindow, QVBoxLayout, QWidget
 
 from attnviz_gui.jobs.offloader import Offloader
 from attnviz_gui.jobs.runner import Runner, Worker
@@ -24,6 +24,7 @@ from attnviz_gui.ui.menus import entries_of_menus, fill_menus
 from attnviz_gui.ui.panels.anatomy_panel import AnatomyPanel
 from attnviz_gui.ui.panels.badge import BadgeLabel
 from attnviz_gui.ui.panels.banner import Banner
+from attnviz_gui.ui.panels.controls import Controls
 from attnviz_gui.ui.panels.dock import FILL, PanelDock
 from attnviz_gui.ui.panels.head_panel import HeadPanel
 from attnviz_gui.ui.panels.honesty_panel import HonestyPanel
@@ -138,18 +139,8 @@ class MainWindow(QMainWindow):
         self.status = Status(self.statusBar(), d, self.runner)
 
     def _lay_out(self) -> None:
-        controls = QWidget()
-        column = QVBoxLayout(controls)
-        column.setContentsMargins(10, 2, 10, 6)
-        column.addWidget(self.head_panel)
-        column.addWidget(self.normalization_panel)
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(controls)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.workspace = Workspace(scroll, *self.docks, self.honesty, self.anatomy_panel)
+        controls = Controls(self.head_panel, self.normalization_panel)
+        self.workspace = Workspace(controls, *self.docks, self.honesty, self.anatomy_panel)
         centre = QWidget()
         rows = QVBoxLayout(centre)
         rows.setContentsMargins(0, 0, 0, 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDockWidget, QTabBar
+from PySide6.QtWidgets import QDockWidget, QTabBar, QWidget
 
 from attnviz_gui.ui.main_window import MainWindow
 from tests.samples import random_capture
@@ -192,3 +192,18 @@ def test_whatever_is_opened_closed_and_enlarged_no_tabs_lie_over_a_panel(
                 inside = panel.geometry().adjusted(1, 1, -1, -1)
                 if panel.isVisible() and panel.x() >= 0 and not panel.isFloating():
                     assert not inside.intersects(bar.geometry()), panel.objectName()
+
+
+def test_a_low_window_cuts_nothing_of_the_controls(qtbot: QtBot, window: MainWindow) -> None:
+    """They are scrolled, and the bar takes no room of theirs, nor of the views'."""
+    area = child(window, "controls_panel").widget()
+    bar, width = area.verticalScrollBar(), child(window, "shift_mode").width()
+    for height in (1000, window.minimumSizeHint().height()):
+        window.resize(1280, height)
+        qtbot.waitUntil(lambda: bar.isVisible() == (window.height() < 900))
+        assert window.width() == 1280
+        assert child(window, "shift_mode").width() == width
+        for widget in area.widget().findChildren(QWidget):
+            if widget.isVisible():
+                right = widget.mapTo(area.widget(), widget.rect().topRight()).x()
+                assert right < area.viewport().width(), widget.objectName()
