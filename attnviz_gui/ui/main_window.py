@@ -328,6 +328,7 @@ class MainWindow(QMainWindow):
         ):  # fmt: skip
             part.stop()
         self.document.picture_changed.disconnect(self._on_picture, missing_ok=True)
+        self.runs.close()
         super().closeEvent(event)
 
 

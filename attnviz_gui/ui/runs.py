@@ -60,6 +60,7 @@ class Runs(QObject):
         self._own_texts = False  # what is run is not the text field's, so no key throws it away
         self._of_many = False  # many texts are run
         self._typed = False  # meanwhile, what waits for Run
+        self._on_show: tuple[Capture, int] | None = None  # the capture, and which of its texts
         bar.run_wanted.connect(self.run)
         bar.model_chosen.connect(self.run_model)
         bar.edited.connect(self._on_edit)
@@ -68,6 +69,7 @@ class Runs(QObject):
         runner.failed.connect(self._on_failed)
         runner.nothing_done.connect(self._on_nothing_done)
         runner.stopped.connect(self._on_stopped)
+        document.picture_changed.connect(self._follow_text)
 
     def run(self) -> None:
         """Run the text on the model that is in use."""
@@ -179,6 +181,20 @@ class Runs(QObject):
         self.bar.set_text(capture.texts[0])
         self._say_note()  # what the banner said was of the text before
         self.document.open(capture)
+
+    def _follow_text(self) -> None:
+        """Have the text on show in the field, where the one before it still stands there."""
+        before, picture = self._on_show, self.document.picture
+        assert picture is not None
+        capture, text = self._on_show = picture.capture, picture.text
+        if before is None or before[0] is not capture or before[1] == text or self.runner.running:
+            return
+        if self.bar.text == capture.texts[before[1]]:
+            self.bar.set_text(capture.texts[text])
+
+    def close(self) -> None:
+        """Follow the document no longer."""
+        self.document.picture_changed.disconnect(self._follow_text, missing_ok=True)
 
     def submit(self, request: Request) -> None:
         """Run something that makes a capture of its own texts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +61,32 @@ def test_pasted_lines_are_counted_and_run(qtbot: QtBot, window: MainWindow, dial
     assert window.document.capture is not None
     assert window.document.capture.texts == ("The cat sleeps.", "A dog barks.")
     assert "text 1 of 2" in window.status.facts.text()
+
+
+def test_the_text_on_show_stands_in_the_field_until_another_is_typed(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    document, bar = window.document, window.text_bar
+
+    def show(text: int) -> None:
+        document.show_head(text=text)
+        qtbot.waitUntil(lambda: document.picture.text == text and not document.pending)
+
+    texts = "one", "two", "three"
+    window.runs.show_capture(replace(random_capture(5, texts=3), texts=texts))
+    assert bar.text == texts[0]
+    for text in (2, 1):
+        show(text)
+        assert bar.text == texts[text]
+    bar.set_text("something else")
+    show(0)
+    assert bar.text == "something else"
+    bar.set_text(texts[0])
+    show(2)
+    assert bar.text == texts[2]
+    assert not window.runner.running
+    window.runs.show_capture(replace(random_capture(4, texts=2), texts=("four", "five")))
+    assert bar.text == "four"
 
 
 def test_a_table_offers_its_columns(qtbot: QtBot, dialog: TextsDialog, tmp_path: Path):
