@@ -39,6 +39,7 @@ class Colors:
         self._n = 0, 0  # queries and keys on show
         self._wanted: object = None
         self._following = False
+        self._classes: tuple[str, ...] | None = None  # that are hidden, or not; None: of none yet
 
     @property
     def hidden(self) -> frozenset[int]:
@@ -136,11 +137,11 @@ class Colors:
     ) -> None:
         if wanted is not self._wanted:
             return
-        old = self.coloring
         self.coloring, self.sizes = found
-        new = self.coloring
-        if old is not None and new is not None and old.classes != new.classes:
+        classes = None if self.coloring is None else self.coloring.classes
+        if classes != self._classes:
             self._hidden = frozenset()  # they were other classes
+        self._classes = classes
 
 
 def _sizes(pictures: Sequence[Picture]) -> tuple[Float, Float]:

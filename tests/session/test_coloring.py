@@ -124,6 +124,22 @@ def test_classes_are_hidden_and_brought_back(capybara):
     assert told
 
 
+@pytest.mark.parametrize("n_texts", [1, 120])
+def test_what_was_hidden_among_other_classes_is_not_hidden(n_texts: int):
+    """Colours of many points come later than the points: there is a time without any."""
+    capture = random_capture(20, texts=n_texts)
+    document = document_of(capture, color_by="token", together=True)
+    colors = document.colors
+    colors.toggle(0)
+    first = colors.coloring.classes
+    document.show_head(1, 1)
+    assert colors.coloring.classes == first
+    assert colors.hidden == {0}
+    document.set_options(show_special=False)
+    assert colors.coloring.classes != first
+    assert colors.hidden == frozenset()
+
+
 def test_sizes_go_with_the_norm(capybara):
     document = document_of(capybara, size_by_norm=True)
     assert document.colors.coloring is None

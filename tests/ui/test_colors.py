@@ -12,6 +12,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor
 
 from attnviz_gui.session.document import Document
+from attnviz_gui.session.selection import select_places
 from attnviz_gui.ui.figure import draw_figure
 from attnviz_gui.ui.main_window import MainWindow
 from attnviz_gui.ui.theme import DARK, LIGHT
@@ -141,6 +142,36 @@ def test_the_keys_of_all_texts_are_hidden(qtbot: QtBot, n_texts: int):
     document.set_options(color_by="kind")
     qtbot.wait(20)
     assert f"{20 * n_texts:,} of {40 * n_texts:,} points hidden" in view.numbers()
+
+
+@pytest.mark.parametrize("n_texts", [1, 4, 120])
+def test_what_is_hidden_is_not_drawn_though_it_is_selected(qtbot: QtBot, n_texts: int):
+    view = shown(qtbot, random_capture(20, texts=n_texts), together=True, animate=False)
+    document, key, ring = view.document, LIGHT.color("key").name(), LIGHT.color("text").name()
+    document.colors.toggle_side("key")
+    qtbot.wait(20)
+    before = drawn(view, ring)
+    lists = document.token_lists
+    document.select(select_places(lists, (), range(20 * n_texts)))
+    qtbot.wait(20)
+    assert drawn(view, key) < 20  # the sign in the caption
+    assert drawn(view, ring) <= before  # no rings around nothing
+    document.colors.toggle_side("key")
+    qtbot.wait(20)
+    assert drawn(view, key) > 20
+
+
+@pytest.mark.parametrize("n_texts", [4, 120])
+def test_what_is_selected_keeps_the_colour_of_its_class(qtbot: QtBot, n_texts: int):
+    view = shown(qtbot, random_capture(20, texts=n_texts), together=True, animate=False)
+    document = view.document
+    document.set_options(color_by="kind")
+    document.select(select_places(document.token_lists, range(20 * n_texts), ()))
+    qtbot.wait(20)
+    assert drawn(view, CLASSES[0]) > 20  # words
+    document.colors.toggle(0)
+    qtbot.wait(20)
+    assert drawn(view, CLASSES[0]) == 0
 
 
 def test_a_number_has_a_bar_with_its_ends(qtbot: QtBot, view):

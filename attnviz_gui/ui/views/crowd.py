@@ -43,6 +43,8 @@ class Crowd:
     ----------
     query, key : (N_q, 2), (N_k, 2)
         In the plane's unit.
+    tones : pair of Tones, or None
+        Of queries and keys; None where they have their two colours.
     """
 
     def __init__(self) -> None:
@@ -52,7 +54,7 @@ class Crowd:
         self._image = QImage()
         self._made_for: object = None
         self._version = 0
-        self._tones: tuple[Tones, Tones] | None = None
+        self.tones: tuple[Tones, Tones] | None = None
 
     def __len__(self) -> int:
         return len(self.query) + len(self.key)
@@ -64,13 +66,13 @@ class Crowd:
 
     def set_tones(self, query: Tones | None, key: Tones | None) -> None:
         """Take other colours, and which points are shown; None: as queries and keys."""
-        self._tones = None if query is None or key is None else (query, key)
+        self.tones = None if query is None or key is None else (query, key)
         self._version += 1
 
     @property
     def shown(self) -> tuple[Bool | None, Bool | None]:
         """Which queries and keys are drawn; None where all are."""
-        return (None, None) if self._tones is None else (self._tones[0].shown, self._tones[1].shown)
+        return (None, None) if self.tones is None else (self.tones[0].shown, self.tones[1].shown)
 
     def nearest(self, area: Area, x: float, y: float) -> tuple[int, float] | None:
         """Return the point nearest to a place in pixels, queries first, and how far it is."""
@@ -78,7 +80,7 @@ class Crowd:
         for first, points in ((0, self.query), (len(self.query), self.key)):
             if len(points):
                 squares = (area.across(points[:, 0]) - x) ** 2 + (area.down(points[:, 1]) - y) ** 2
-                shown = None if self._tones is None else self._tones[first > 0].shown
+                shown = None if self.tones is None else self.tones[first > 0].shown
                 if shown is not None:
                     squares[~shown] = np.inf
                 i = int(squares.argmin())
@@ -97,7 +99,7 @@ class Crowd:
         """
         if not len(self):
             return
-        if len(self) <= FEW and self._tones is not None:
+        if len(self) <= FEW and self.tones is not None:
             self._draw_toned(painter, area, diameter, (query, key), ground, scale)
             return
         if len(self) <= FEW:
@@ -135,7 +137,7 @@ class Crowd:
         if (self._image.height(), self._image.width()) != shape:
             self._image = QImage(shape[1], shape[0], QImage.Format.Format_ARGB32_Premultiplied)
         pixels = np.frombuffer(self._image.bits(), dtype=np.uint32).reshape(shape)
-        if self._tones is not None:
+        if self.tones is not None:
             self._mix_tones(area, inside, scale, colors, pixels)
             return
         level = np.zeros(shape, dtype=np.int32)
@@ -154,14 +156,14 @@ class Crowd:
         ground: QColor, scale: float,
     ) -> None:  # fmt: skip
         """Draw each point as a marker in the colour of its class or level."""
-        assert self._tones is not None
+        assert self.tones is not None
         sides: tuple[tuple[int, Float, Shape], ...] = (
             (1, self.key, "triangle"),
             (0, self.query, "circle"),
         )
         for side, points, shape in sides:
             at = np.column_stack([area.across(points[:, 0]), area.down(points[:, 1])])
-            for some, color, size in self._tones[side].groups(np.arange(len(points))):
+            for some, color, size in self.tones[side].groups(np.arange(len(points))):
                 fill = colors[side] if color is None else color
                 faded, edge = (mix(ground, c, 1.4 * FADED) for c in (fill, rim(fill, ground)))
                 self._markers.draw(
@@ -173,10 +175,10 @@ class Crowd:
         colors: tuple[QColor, QColor], pixels: npt.NDArray[np.uint32],
     ) -> None:  # fmt: skip
         """Give each pixel the mean colour of its dots, as opaque as they are many."""
-        assert self._tones is not None
+        assert self.tones is not None
         rgb, places = [], []
         for side, points in ((0, self.query), (1, self.key)):
-            tones = self._tones[side]
+            tones = self.tones[side]
             own = tones.colors if tones.level is not None else (colors[side],)
             table = np.array([[c.redF(), c.greenF(), c.blueF()] for c in own], dtype=np.float32)
             level = np.zeros(len(points), np.int64) if tones.level is None else tones.level

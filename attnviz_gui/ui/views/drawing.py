@@ -449,7 +449,8 @@ class Drawing(pg.GraphicsObject):
         if area is not None:
             size = 0.8 * self.diameter
             picked.draw_crowd(p, room, self.crowd, area, size, colors, scale)
-        picked.draw_rings(p, points, self.n_queries, self.diameter, colors, scale)
+        shown = self._shown(crowd=False)
+        picked.draw_rings(p, points, self.n_queries, shown, self.diameter, colors, scale)
         self._draw_markers(p, points, picked.points(), scale)
         own = Labelling(base.index, base.corner)
         own.shown = base.shown & np.isin(base.index, picked.points())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnviz_gui.ui.views.crowd import FEW, Crowd
+from attnviz_gui.ui.views.labels import rim
 from attnviz_gui.ui.views.marks import Markers
 
 if TYPE_CHECKING:
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from attnviz_gui.session.selection import Marks
     from attnviz_gui.ui.views.marks import Shape
     from attnviz_gui.ui.views.raster import Area
+    from attnviz_gui.ui.views.tones import Tones
 
     Float = npt.NDArray[np.float64]
+    Bool = npt.NDArray[np.bool_]
+    Shown = tuple[Bool | None, Bool | None]
     Int = npt.NDArray[np.intp]
 
 PALE = 0.66  # how far the rest fades behind what is selected
@@ -62,15 +66,19 @@ class Picked:
         self, p: QPainter, room: QRectF, crowd: Crowd, area: Area, diameter: float,
         colors: dict[str, QColor], scale: float,
     ) -> None:  # fmt: skip
-        """Draw what is lit of all texts: markers, or dots where they are many."""
+        """Draw what is lit of all texts and not hidden: markers, or dots where they are many."""
         if self.crowd is None or not len(crowd):
             return
-        query, key = self.crowd.lit
+        query, key = _seen(self.crowd.lit, crowd.shown)
+        tones = None if crowd.tones is None else tuple(
+            of.part(some) for of, some in zip(crowd.tones, (query, key), strict=True)
+        )  # fmt: skip
         p.save()
         p.translate(room.topLeft())
         n = int(query.sum()) + int(key.sum())
         if n > FEW:
             self._dots.set_points(crowd.query[query], crowd.key[key])
+            self._dots.set_tones(*(tones or (None, None)))
             roles = colors["query"], colors["key"], colors["ground"]
             self._dots.draw(p, area, 0.0, *roles, scale)
         else:
@@ -79,20 +87,20 @@ class Picked:
                 for xy in (crowd.query[query], crowd.key[key])
             ]
             kinds = _kinds(self.crowd, (query, key)) if n <= RINGED else {}
-            self._draw(p, sides, kinds, diameter, colors, scale)
+            self._draw(p, sides, tones, kinds, diameter, colors, scale)
         p.restore()
 
     def draw_rings(
-        self, p: QPainter, points: Float, n_queries: int, diameter: float,
+        self, p: QPainter, points: Float, n_queries: int, shown: Shown, diameter: float,
         colors: dict[str, QColor], scale: float,
     ) -> None:  # fmt: skip
         """Draw what is to lie beneath the lit markers of the chosen text.
 
-        `points`: all of its points in pixels, (N, 2).
+        `points`: all of its points in pixels, (N, 2); `shown`: which of them are not hidden.
         """
         if self.own is None:
             return
-        query, key = self.own.lit
+        query, key = _seen(self.own.lit, shown)
         sides = [points[:n_queries][query], points[n_queries:][key]]
         if len(sides[0]) + len(sides[1]) <= RINGED:
             for side in (1, 0):
@@ -111,14 +119,28 @@ class Picked:
                 self._markers.draw(p, at, shape, diameter + wider, ring, ring, scale)
 
     def _draw(
-        self, p: QPainter, sides: list[Float], kinds: dict[str, list[npt.NDArray[np.bool_]]],
-        diameter: float, colors: dict[str, QColor], scale: float,
+        self, p: QPainter, sides: list[Float], tones: tuple[Tones, ...] | None,
+        kinds: dict[str, list[npt.NDArray[np.bool_]]], diameter: float,
+        colors: dict[str, QColor], scale: float,
     ) -> None:  # fmt: skip
         ground = colors["ground"]
         for side in (1, 0):  # queries over keys, as they are drawn beneath
             shape, role = SIDES[side]
-            self._ring(p, sides[side], side, kinds, diameter, colors, scale)
-            self._markers.draw(p, sides[side], shape, diameter, colors[role], ground, scale)
+            points = sides[side]
+            self._ring(p, points, side, kinds, diameter, colors, scale)
+            if tones is None:
+                self._markers.draw(p, points, shape, diameter, colors[role], ground, scale)
+                continue
+            for some, color, size in tones[side].groups(np.arange(len(points))):
+                fill = colors[role] if color is None else color
+                edge = rim(fill, ground)
+                self._markers.draw(p, points[some], shape, diameter * size, fill, edge, scale)
+
+
+def _seen(lit: tuple[Bool, Bool], shown: Shown) -> tuple[Bool, Bool]:
+    """Return which of the lit queries and keys are not hidden."""
+    query, key = (on if s is None else on & s for on, s in zip(lit, shown, strict=True))
+    return query, key
 
 
 def _kinds(

@@ -81,7 +81,7 @@ class Tones:
     shown: Bool | None = None
     size: Float | None = None
 
-    def part(self, points: slice) -> Tones:
+    def part(self, points: slice | Bool) -> Tones:
         """Return those of some points."""
         return Tones(
             None if self.level is None else self.level[points],
