@@ -66,6 +66,24 @@ def test_matches_are_counted_lit_and_gone_to_in_turns(qtbot, window):
     assert document.selection.n_tokens == 3
 
 
+def test_the_next_match_is_the_next_from_the_text_that_is_gone_to_by_hand(qtbot, window):
+    window.runs.show_capture(random_capture(12, texts=9))
+    searching = searched(qtbot, window, "t3")
+    searching.step(1)
+    searching.step(1)
+    assert window.document.text == 1
+    assert searching.bar.count.whole == "2 of 9 matches in 9 texts"
+    window.document.show_head(text=6)
+    assert searching.bar.count.whole == "9 matches in 9 texts"  # it is on none of them
+    searching.step(1)
+    assert window.document.text == 6
+    assert searching.bar.count.whole == "7 of 9 matches in 9 texts"
+    window.document.show_head(layer=0, head=1)  # another head of the same text
+    assert searching.bar.count.whole == "7 of 9 matches in 9 texts"
+    searching.step(1)
+    assert window.document.text == 7
+
+
 def test_enter_right_after_typing_goes_to_the_first_match(qtbot, window):
     searching = part(window)
     window.document.show_head(text=1)

@@ -256,11 +256,16 @@ class SearchPart(Part):
             button.setEnabled(some)
 
     def _follow(self) -> None:
-        """Search another capture for the same."""
+        """Search another capture for the same; go on from the text that is gone to by hand."""
         index = self._index
         if index is not None and index.lists is not self.document.token_lists:
             self._forget()
             self.search()
+            return
+        at, matches = self._at, self._matches
+        if at is not None and matches is not None and matches.text[at] != self.document.text:
+            self._at = None
+            self._say()
 
     def _forget(self) -> None:
         self.runner.cancel()
