@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 log = logging.getLogger("attnviz_gui")
+NO_MEMORY = (
+    "There is not enough memory for that. What was on show is untouched; end other programs, or "
+    "take a shorter text or fewer texts; "
+)
 
 
 def log_file() -> Path:
@@ -86,11 +90,10 @@ class Faults(QObject):
             return
         details = "".join(traceback.format_exception(kind, fault, trace))
         log.error(details)
-        self.happened.emit(
-            f"A fault of AttnViz's own: {kind.__name__}. What was on show is untouched; "
-            f"the log is {log_file()}.",
-            details,
-        )
+        said = f"A fault of AttnViz's own: {kind.__name__}. What was on show is untouched; "
+        if issubclass(kind, MemoryError):
+            said = NO_MEMORY
+        self.happened.emit(f"{said}the log is {log_file()}.", details)
 
     def _on_qt(self, kind: QtMsgType, context: Any, message: str) -> None:
         level = {

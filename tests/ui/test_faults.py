@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 
+import numpy as np
 import pytest
 from PySide6.QtCore import QtMsgType, qInstallMessageHandler
 
@@ -40,6 +41,17 @@ def test_an_uncaught_fault_is_logged_and_said(faults):
     assert "RuntimeError" in sentence and str(log_file()) in sentence
     assert "broken on purpose" in details and "raise_it" in details
     assert "broken on purpose" in log_file().read_text(encoding="utf-8")
+
+
+def test_a_want_of_memory_is_said_with_what_to_do(qtbot, faults):
+    with qtbot.waitSignal(faults.happened) as said:
+        try:
+            np.empty(1 << 50, np.float64)
+        except MemoryError as error:
+            faults.report(error)
+    assert said.args[0].startswith("There is not enough memory for that.")
+    assert "fewer texts" in said.args[0] and "attnviz.log" in said.args[0]
+    assert "Unable to allocate" in said.args[1]
 
 
 def test_a_fault_in_a_thread_is_caught_too(qtbot, faults):
