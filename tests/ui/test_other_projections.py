@@ -324,6 +324,21 @@ def test_colours_are_those_of_the_plane_and_its_hidden_classes_hidden(
     assert int(view.plane.drawing.tones.shown.sum()) == 22 - n
 
 
+@pytest.mark.parametrize("n_texts", [4, 120])
+def test_all_texts_keys_are_hidden_in_space_too(shown: Any, n_texts: int) -> None:
+    document = on(random_capture(20, texts=n_texts))
+    document.set_options(together=True)
+    view = shown(document)
+    drawing, n = view.plane.drawing, 20 * n_texts
+    document.colors.toggle_side("key")
+    assert not view.grab().isNull()
+    assert [len(side.size) for side in drawing.crowd.tones] == [n, n]
+    document.select(select_places(document.token_lists, range(n), range(n)))
+    assert not view.grab().isNull()
+    query, key = drawing.crowd.shown
+    assert query.all() and not key.any()
+
+
 def test_all_texts_are_projected_together_and_a_click_goes_to_another(
     shown: Any, qtbot: QtBot
 ) -> None:

@@ -351,12 +351,18 @@ class OtherProjectionView(View):
     def _turning(self) -> Float:
         return turning(self.projected.choices.azimuth, self.projected.choices.elevation)
 
+    @property
+    def _n_queries(self) -> int:
+        """How many of the points are queries; the others, after them, are keys."""
+        corpus = self.document.corpus
+        return len(self._picture.query_tokens) if corpus is None else int(corpus.query_start[-1])
+
     def _own(self) -> Int:
         """Return which points are the chosen text's."""
         corpus, picture = self.document.corpus, self._picture
         if corpus is None:
             return np.arange(len(picture.query_tokens) + len(picture.key_tokens))
-        text, n = picture.text, int(corpus.query_start[-1])
+        text, n = picture.text, self._n_queries
         query = np.arange(*corpus.query_start[text : text + 2].tolist())
         return np.concatenate([query, n + np.arange(*corpus.key_start[text : text + 2].tolist())])
 
@@ -364,7 +370,7 @@ class OtherProjectionView(View):
         xy, depth = self._seen()
         corpus, drawing = self.document.corpus, self.plane.drawing
         if corpus is not None:
-            n = int(corpus.query_start[-1])
+            n = self._n_queries
             drawing.set_crowd(xy[:n], xy[n:])
         else:
             drawing.set_crowd(np.zeros((0, 2)), np.zeros((0, 2)))
@@ -398,7 +404,7 @@ class OtherProjectionView(View):
             mine = self._own()
             own = replace(own or Tones(None, ()), size=size[mine])
             if query is not None and key is not None:
-                n = len(query.level) if query.level is not None else 0
+                n = self._n_queries
                 query, key = replace(query, size=size[:n]), replace(key, size=size[n:])
         self._crowd_tones = query, key
         self.plane.drawing.tones = own
